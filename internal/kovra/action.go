@@ -1,0 +1,146 @@
+package kovra
+
+import "time"
+
+// ActionKind names what a person asked for.
+type ActionKind string
+
+// Every action that changes something. Each is recorded, permitted, done once and
+// answered in the same way.
+const (
+	ActRun         ActionKind = "run"       // start a pipeline
+	ActCancel      ActionKind = "cancel"    // cancel a pipeline
+	ActRetry       ActionKind = "retry"     // retry a pipeline's failed and canceled jobs
+	ActRetryJob    ActionKind = "retry_job" // retry one job
+	ActPlay        ActionKind = "play"      // start a manual job
+	ActLink        ActionKind = "link"
+	ActUnlink      ActionKind = "unlink"
+	ActCreateApp   ActionKind = "create_app"
+	ActDeleteApp   ActionKind = "delete_app"
+	ActSubscribe   ActionKind = "subscribe"
+	ActUnsubscribe ActionKind = "unsubscribe"
+)
+
+// Permission is what an action needs (PRODUCT.md I2).
+type Permission string
+
+// The three permissions.
+const (
+	MayRead  Permission = "read"
+	MayAct   Permission = "act"
+	MayAdmin Permission = "admin"
+)
+
+// Permission returns what a person needs for the action.
+func (k ActionKind) Permission() Permission {
+	switch k {
+	case ActRun, ActCancel, ActRetry, ActRetryJob, ActPlay:
+		return MayAct
+	default:
+		return MayAdmin
+	}
+}
+
+// ActionState is how far an action is.
+type ActionState string
+
+// The states of an action. Only Wanted and Tried are looked at by dispatch.
+const (
+	ActionWanted ActionState = "wanted" // recorded; nothing done yet
+	ActionTried  ActionState = "tried"  // the effect was started, its end is not known
+	ActionDone   ActionState = "done"
+	ActionFailed ActionState = "failed" // Outcome.Reason says why; the lock is free again
+	ActionAsks   ActionState = "asks"   // needs a confirmation: a second action with Params.Sure
+)
+
+// Person is who acts, as Slack names them.
+type Person struct {
+	ID         string `json:"id"`
+	Name       string `json:"name,omitempty"`
+	Team       string `json:"team,omitempty"`       // of the person, not of the channel
+	Enterprise string `json:"enterprise,omitempty"` // "" without Enterprise Grid
+}
+
+// Action is one thing that a person asked for: the record, the wish and the
+// lock in one row.
+type Action struct {
+	ID      int64
+	Kind    ActionKind
+	App     string
+	Run     int64 // ours; 0: not about a run
+	Job     int64 // GitLab's; 0: not about a job
+	By      Person
+	Channel string // where it was asked
+	// Lock makes the wish happen once: of the actions with the same lock only one
+	// that has not failed can exist. "": no lock.
+	Lock    string
+	Params  Params
+	State   ActionState
+	Outcome Outcome
+
+	CreatedAt  time.Time
+	TriedAt    time.Time // when the effect was started
+	FinishedAt time.Time
+
+	// ReplyURL is Slack's response_url for the late answer; it is a capability and
+	// kept encrypted. Answered is set before the answer is sent: at most once.
+	ReplyURL string
+	Answered bool
+	// Late says that nobody waits inside a request any more: the answer, when
+	// there is one, goes to ReplyURL or into an ephemeral message.
+	Late bool
+}
+
+// Params are the words of the wish.
+type Params struct {
+	Project   string            `json:"project,omitempty"` // path or id, for link
+	Ref       string            `json:"ref,omitempty"`
+	Variables []string          `json:"variables,omitempty"` // names alone; the values are kept encrypted until used
+	Inputs    map[string]string `json:"inputs,omitempty"`
+	Broadcast Broadcast         `json:"broadcast,omitempty"`
+	Sure      bool              `json:"sure,omitempty"` // a question was answered with yes
+	// Jobs are the failed jobs that a retry is about; it is done once any of them has a successor.
+	Jobs []int64 `json:"jobs,omitempty"`
+	// JobName is the name of the job that a job action is about.
+	JobName string `json:"job_name,omitempty"`
+	Attempt int    `json:"attempt,omitempty"`
+	// Floor is the write-ahead mark of a new pipeline: the highest pipeline id of
+	// the project before it was asked for.
+	Floor int64 `json:"floor,omitempty"`
+}
+
+// Outcome is what came of an action.
+type Outcome struct {
+	Kind   ErrorKind `json:"kind,omitempty"`   // of a failed one
+	Reason string    `json:"reason,omitempty"` // a sentence for people: why it failed, what is asked, or what else to know
+	Remote int64     `json:"remote,omitempty"` // the pipeline or job that came of it
+	Run    int64     `json:"run,omitempty"`    // our id of that pipeline
+	URL    string    `json:"url,omitempty"`
+
+	Project string `json:"project,omitempty"` // path of the project that was linked or unlinked
+	Created bool   `json:"created,omitempty"` // the app is new
+	// Hook says what became of the project's webhook, HookNote why it is not there.
+	Hook     HookState `json:"hook,omitempty"`
+	HookNote string    `json:"hook_note,omitempty"`
+	// Member says whether the bot can post in the channel.
+	Member   bool `json:"member,omitempty"`
+	Existing int  `json:"existing,omitempty"` // pipelines that were there before the link
+	// Moved is the commit that the branch points to now, where a retry runs an older one.
+	Moved string `json:"moved,omitempty"`
+	Ref   string `json:"ref,omitempty"`
+}
+
+// HookState says what became of a project's webhook.
+type HookState string
+
+// The states of a hook after a link or unlink.
+const (
+	HookCreated HookState = "created"
+	HookFound   HookState = "found"
+	HookByHand  HookState = "by_hand" // must be set up by hand; HookNote says why
+	HookRemoved HookState = "removed"
+	HookKept    HookState = "kept"
+)
+
+// Open reports whether dispatch still has to do something.
+func (a *Action) Open() bool { return a.State == ActionWanted || a.State == ActionTried }

@@ -1,0 +1,65 @@
+package kovra
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrorKind is for machines: it says what to do about an error.
+type ErrorKind string
+
+// Kinds of errors.
+const (
+	Invalid     ErrorKind = "invalid"     // what was asked makes no sense; ask otherwise
+	Denied      ErrorKind = "denied"      // this person may not
+	NotFound    ErrorKind = "not_found"   // there is no such thing, or it may not be seen
+	Conflict    ErrorKind = "conflict"    // not possible in the present state
+	Unavailable ErrorKind = "unavailable" // a peer is down, slow or limits us: try again
+	Unclear     ErrorKind = "unclear"     // it may have happened: look before trying again
+	Internal    ErrorKind = "internal"    // our fault
+)
+
+// Error carries a kind for machines and a sentence for people beside the cause.
+type Error struct {
+	Kind   ErrorKind
+	Public string        // a sentence for people; holds no secret; plain text, not escaped
+	Err    error         // the cause; may be nil
+	Retry  time.Duration // with Unavailable: how long the peer asks to wait; 0: it did not say
+}
+
+// Error returns the public sentence and the cause.
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return e.Public
+	}
+	return fmt.Sprintf("%s: %v", e.Public, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// RetryAfter is how long the peer asked us to wait; loops honour it.
+func (e *Error) RetryAfter() time.Duration { return e.Retry }
+
+// Errorf makes an error of a kind with a public sentence.
+func Errorf(kind ErrorKind, format string, args ...any) error {
+	return &Error{Kind: kind, Public: fmt.Sprintf(format, args...)}
+}
+
+// KindOf returns the kind of err: [Internal] when it has none.
+func KindOf(err error) ErrorKind {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Kind
+	}
+	return Internal
+}
+
+// PublicText returns the sentence of err for people. An error that has none gets a
+// general one, so that no inner detail leaks.
+func PublicText(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok && e.Public != "" {
+		return e.Public
+	}
+	return "Something went wrong on our side; it is in the log of the bot."
+}

@@ -1,0 +1,77 @@
+package kovra
+
+import (
+	"strconv"
+	"time"
+)
+
+// Thread is one run in one channel: a parent message and its replies.
+type Thread struct {
+	ID      int64
+	Run     int64
+	Channel string
+	App     string // the app whose subscription made it
+
+	Version      int64  // grows when what is shown may have changed
+	ShownVersion int64  // what the projector has shown
+	ShownBy      int    // the renderer that showed it
+	Broken       string // a permanent refusal by Slack; "": fine
+	Broadcast    Broadcast
+	CreatedAt    time.Time
+}
+
+// Slot is one message of a thread.
+type Slot struct {
+	Key     string
+	TS      string // Slack's id of the message; "": not known to exist
+	Digest  string // of what was last shown
+	Nonce   string // of a post that was started; "" once its end is known
+	NonceAt time.Time
+	// Broadcast says that the message was also sent to the channel.
+	Broadcast bool
+}
+
+// Keys of slots.
+const (
+	SlotCard     = "card"          // the parent
+	SlotRest     = "failures/rest" // failures beyond the tenth
+	slotFailure  = "failure/"
+	slotResult   = "result/"
+	slotAction   = "action/"
+	MaxFailures  = 10 // failure replies of one run
+	slotIDBase   = 10
+	resultNoTime = "0"
+)
+
+// FailureSlot is the reply about one failed attempt at a job.
+func FailureSlot(job int64) string { return slotFailure + strconv.FormatInt(job, slotIDBase) }
+
+// ActionSlot is the reply about one thing that somebody did.
+func ActionSlot(action int64) string { return slotAction + strconv.FormatInt(action, slotIDBase) }
+
+// ResultSlot is the reply about one end of the run. It is named after the time of
+// the end, which GitLab tells alike in hooks and API.
+func ResultSlot(r Result) string {
+	if r.FinishedAt.IsZero() {
+		return slotResult + resultNoTime
+	}
+	return slotResult + strconv.FormatInt(r.FinishedAt.Unix(), slotIDBase)
+}
+
+// View is everything that a thread shows: state, and nothing but state.
+type View struct {
+	Thread   Thread
+	App      App
+	Project  Project
+	Run      Run
+	Jobs     []Job // all attempts
+	Children []Child
+	Actions  []Action // on this run, oldest first, without those that are only asked
+	Slots    map[string]Slot
+}
+
+// Child is a child pipeline under its trigger job.
+type Child struct {
+	Run  Run
+	Jobs []Job
+}
