@@ -1,0 +1,177 @@
+package storage
+
+import (
+	"database/sql"
+	"errors"
+	"strconv"
+
+	"kovra.dev/chatops/internal/kovra"
+)
+
+const actionColumns = `id, kind, app, run, job, channel, lock, state, late, answered, created_at, tried_at, finished_at, doc, reply_url`
+
+// actionDoc is the part of an action that SQL never asks for.
+type actionDoc struct {
+	By      kovra.Person  `json:"by"`
+	Params  kovra.Params  `json:"params"`
+	Outcome kovra.Outcome `json:"outcome"`
+}
+
+func (tx *Tx) scanAction(s scanner) (kovra.Action, error) {
+	var a kovra.Action
+	var d actionDoc
+	var doc string
+	var sealed []byte
+	var late, answered, created, tried, finished int64
+	err := s.Scan(&a.ID, &a.Kind, &a.App, &a.Run, &a.Job, &a.Channel, &a.Lock, &a.State,
+		&late, &answered, &created, &tried, &finished, &doc, &sealed)
+	if err != nil {
+		return a, err
+	}
+	if err := decode(doc, &d); err != nil {
+		return a, err
+	}
+	// A reply address sealed with a lost key is no reason to lose the action.
+	url, _ := tx.db.sealer.open("reply", sealed)
+	a.By, a.Params, a.Outcome, a.ReplyURL = d.By, d.Params, d.Outcome, string(url)
+	a.Late, a.Answered = late != 0, answered != 0
+	a.CreatedAt, a.TriedAt, a.FinishedAt = unstamp(created), unstamp(tried), unstamp(finished)
+	return a, nil
+}
+
+// Propose records what a person asks for. If another action with the same lock
+// exists that has not failed, nothing is recorded, and that one is returned with
+// false: the first click wins. secret is kept encrypted until the action ends.
+func (tx *Tx) Propose(a kovra.Action, secret []byte) (kovra.Action, bool, error) {
+	if a.Lock != "" {
+		first, err := tx.scanAction(tx.row("SELECT "+actionColumns+" FROM actions WHERE lock = ? AND lock <> '' AND state <> 'failed'", a.Lock))
+		if !errors.Is(err, sql.ErrNoRows) {
+			return first, false, err
+		}
+	}
+	doc, err := encode(actionDoc{By: a.By, Params: a.Params, Outcome: a.Outcome})
+	if err != nil {
+		return a, false, err
+	}
+	var reply []byte
+	if a.ReplyURL != "" {
+		if reply, err = tx.db.sealer.seal("reply", []byte(a.ReplyURL)); err != nil {
+			return a, false, err
+		}
+	}
+	a.State, a.CreatedAt = kovra.ActionWanted, tx.now
+	err = tx.row(`INSERT INTO actions (kind, app, run, job, channel, lock, state, created_at, doc, reply_url)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		string(a.Kind), a.App, a.Run, a.Job, a.Channel, a.Lock, string(a.State), stamp(a.CreatedAt), doc, reply).Scan(&a.ID)
+	if err != nil {
+		return a, false, err
+	}
+	if secret != nil {
+		sealed, err := tx.db.sealer.seal(secretUse(a.ID), secret)
+		if err != nil {
+			return a, false, err
+		}
+		if _, err := tx.exec("UPDATE actions SET secret = ? WHERE id = ?", sealed, a.ID); err != nil {
+			return a, false, err
+		}
+	}
+	tx.touch(kovra.RefAction, a.ID)
+	return a, true, nil
+}
+
+func secretUse(action int64) string { return "action/" + strconv.FormatInt(action, 10) }
+
+// Action returns one by id.
+func (tx *Tx) Action(id int64) (kovra.Action, error) {
+	a, err := tx.scanAction(tx.row("SELECT "+actionColumns+" FROM actions WHERE id = ?", id))
+	return a, found(err, "There is no action %d.", id)
+}
+
+// Secret returns what was kept with the action; nil when there was nothing, or it was wiped.
+func (tx *Tx) Secret(action int64) ([]byte, error) {
+	var sealed []byte
+	if err := tx.row("SELECT secret FROM actions WHERE id = ?", action).Scan(&sealed); err != nil {
+		return nil, found(err, "There is no action %d.", action)
+	}
+	return tx.db.sealer.open(secretUse(action), sealed)
+}
+
+// TryAction records, before it is started, that the effect of an action is started.
+func (tx *Tx) TryAction(id int64, p kovra.Params) error {
+	a, err := tx.Action(id)
+	if err != nil {
+		return err
+	}
+	doc, err := encode(actionDoc{By: a.By, Params: p, Outcome: a.Outcome})
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec("UPDATE actions SET state = ?, tried_at = ?, doc = ? WHERE id = ?", string(kovra.ActionTried), stamp(tx.now), doc, id)
+	return err
+}
+
+// FinishAction records the end of an action and wipes its secret.
+func (tx *Tx) FinishAction(id int64, state kovra.ActionState, out kovra.Outcome) error {
+	a, err := tx.Action(id)
+	if err != nil {
+		return err
+	}
+	doc, err := encode(actionDoc{By: a.By, Params: a.Params, Outcome: out})
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec("UPDATE actions SET state = ?, finished_at = ?, doc = ?, secret = NULL, run = ? WHERE id = ?",
+		string(state), stamp(tx.now), doc, max(a.Run, out.Run), id)
+	if err != nil {
+		return err
+	}
+	tx.touch(kovra.RefAction, id)
+	tx.touch(kovra.RefAnswer, id)
+	run := max(a.Run, out.Run)
+	if run == 0 {
+		return nil
+	}
+	r, err := tx.Run(run)
+	if err != nil {
+		return err
+	}
+	return tx.bump(r)
+}
+
+// OpenActions returns the actions of a kind that have not ended, oldest first.
+func (tx *Tx) OpenActions(kind kovra.ActionKind) ([]kovra.Action, error) {
+	return list(tx, tx.scanAction, "SELECT "+actionColumns+" FROM actions WHERE (state = 'wanted' OR state = 'tried') AND kind = ? ORDER BY id", string(kind))
+}
+
+// ActionQuery selects actions, newest first. Zero fields select all.
+type ActionQuery struct {
+	App    string
+	Run    int64
+	Before int64 // an id
+	Limit  int
+}
+
+// Actions returns what the query selects.
+func (tx *Tx) Actions(q ActionQuery) ([]kovra.Action, error) {
+	return list(tx, tx.scanAction, "SELECT "+actionColumns+` FROM actions
+		WHERE (?1 = '' OR app = ?1) AND (?2 = 0 OR run = ?2) AND (?3 = 0 OR id < ?3) ORDER BY id DESC LIMIT ?4`,
+		q.App, q.Run, q.Before, q.Limit)
+}
+
+// MarkLate says that nobody waits for the answer inside a request any more.
+func (tx *Tx) MarkLate(id int64) error {
+	_, err := tx.exec("UPDATE actions SET late = 1 WHERE id = ?", id)
+	tx.touch(kovra.RefAnswer, id)
+	return err
+}
+
+// ClaimAnswer reports true to exactly one caller: the one who sends the answer. The
+// reply address is forgotten with it.
+func (tx *Tx) ClaimAnswer(id int64) (bool, error) {
+	res, err := tx.exec("UPDATE actions SET answered = 1, reply_url = NULL WHERE id = ? AND answered = 0", id)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}

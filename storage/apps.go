@@ -1,0 +1,135 @@
+package storage
+
+import (
+	"kovra.dev/chatops/internal/kovra"
+)
+
+func scanApp(s scanner) (kovra.App, error) {
+	var a kovra.App
+	var at int64
+	err := s.Scan(&a.Name, &a.Project, &a.CreatedBy, &at)
+	a.CreatedAt = unstamp(at)
+	return a, err
+}
+
+// App returns the app of that name; [kovra.NotFound] if there is none.
+func (tx *Tx) App(name string) (kovra.App, error) {
+	a, err := scanApp(tx.row("SELECT name, project, created_by, created_at FROM apps WHERE name = ?", name))
+	return a, found(err, "There is no app called %q.", name)
+}
+
+// Apps returns all apps by name.
+func (tx *Tx) Apps() ([]kovra.App, error) {
+	return list(tx, scanApp, "SELECT name, project, created_by, created_at FROM apps ORDER BY name")
+}
+
+// AppsOfProject returns the apps that are linked to a GitLab project, by name.
+func (tx *Tx) AppsOfProject(project int64) ([]kovra.App, error) {
+	return list(tx, scanApp, "SELECT name, project, created_by, created_at FROM apps WHERE project = ? AND project <> 0 ORDER BY name", project)
+}
+
+// SaveApp makes or changes an app.
+func (tx *Tx) SaveApp(a kovra.App) error {
+	_, err := tx.exec(`INSERT INTO apps (name, project, created_by, created_at) VALUES (?, ?, ?, ?)
+		ON CONFLICT (name) DO UPDATE SET project = excluded.project`,
+		a.Name, a.Project, a.CreatedBy, stamp(a.CreatedAt))
+	return err
+}
+
+// DeleteApp removes an app and its subscriptions. Runs and threads stay: they are history.
+func (tx *Tx) DeleteApp(name string) error {
+	if _, err := tx.exec("DELETE FROM subscriptions WHERE app = ?", name); err != nil {
+		return err
+	}
+	_, err := tx.exec("DELETE FROM apps WHERE name = ?", name)
+	return err
+}
+
+func scanProject(s scanner) (kovra.Project, error) {
+	var p kovra.Project
+	var id int64
+	var doc string
+	if err := s.Scan(&id, &doc); err != nil {
+		return p, err
+	}
+	err := decode(doc, &p)
+	p.ID = id
+	return p, err
+}
+
+// Project returns a GitLab project that is or was linked.
+func (tx *Tx) Project(id int64) (kovra.Project, error) {
+	p, err := scanProject(tx.row("SELECT id, doc FROM projects WHERE id = ?", id))
+	return p, found(err, "The GitLab project %d is not known.", id)
+}
+
+// SaveProject makes or changes a project.
+func (tx *Tx) SaveProject(p kovra.Project) error {
+	doc, err := encode(p)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(`INSERT INTO projects (id, path, doc) VALUES (?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET path = excluded.path, doc = excluded.doc`, p.ID, p.Path, doc)
+	return err
+}
+
+// LinkedProjects returns the projects that at least one app is linked to.
+func (tx *Tx) LinkedProjects() ([]kovra.Project, error) {
+	return list(tx, scanProject, "SELECT id, doc FROM projects WHERE id IN (SELECT project FROM apps) ORDER BY id")
+}
+
+// SubscriptionQuery selects subscriptions; zero fields select all.
+type SubscriptionQuery struct {
+	App     string
+	Channel string
+	Project int64
+}
+
+const subscriptionColumns = "s.id, s.app, s.channel, s.broadcast, s.floor, s.paused, s.created_by, s.created_at"
+
+func scanSubscription(s scanner) (kovra.Subscription, error) {
+	var v kovra.Subscription
+	var at int64
+	err := s.Scan(&v.ID, &v.App, &v.Channel, &v.Broadcast, &v.Floor, &v.Paused, &v.CreatedBy, &at)
+	v.CreatedAt = unstamp(at)
+	return v, err
+}
+
+// Subscriptions returns what the query selects, by app and channel.
+func (tx *Tx) Subscriptions(q SubscriptionQuery) ([]kovra.Subscription, error) {
+	return list(tx, scanSubscription, `SELECT `+subscriptionColumns+` FROM subscriptions s JOIN apps a ON a.name = s.app
+		WHERE (?1 = '' OR s.app = ?1) AND (?2 = '' OR s.channel = ?2) AND (?3 = 0 OR a.project = ?3)
+		ORDER BY s.app, s.channel`, q.App, q.Channel, q.Project)
+}
+
+// SaveSubscription makes the subscription of the app's channel, or changes it.
+func (tx *Tx) SaveSubscription(s kovra.Subscription) error {
+	if s.Broadcast == "" {
+		s.Broadcast = kovra.BroadcastOn
+	}
+	_, err := tx.exec(`INSERT INTO subscriptions (app, channel, broadcast, floor, paused, created_by, created_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (app, channel) DO UPDATE SET broadcast = excluded.broadcast, floor = excluded.floor, paused = excluded.paused`,
+		s.App, s.Channel, string(s.Broadcast), s.Floor, s.Paused, s.CreatedBy, stamp(s.CreatedAt))
+	if err != nil || s.Paused != "" {
+		return err
+	}
+	return tx.mendThreads(s.Channel)
+}
+
+// DeleteSubscription reports whether there was one.
+func (tx *Tx) DeleteSubscription(app, channel string) (bool, error) {
+	res, err := tx.exec("DELETE FROM subscriptions WHERE app = ? AND channel = ?", app, channel)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
+// PauseSubscriptions notes for every subscription of a channel why nothing can be posted there.
+func (tx *Tx) PauseSubscriptions(channel, reason string) error {
+	_, err := tx.exec("UPDATE subscriptions SET paused = ? WHERE channel = ?", reason, channel)
+	return err
+}

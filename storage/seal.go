@@ -1,0 +1,75 @@
+package storage
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+)
+
+// sealer encrypts what must not be readable in the database file: AES-256-GCM
+// with random nonces. A sealed value starts with four bytes that name its key, so
+// keys can be rotated: the first seals, all open.
+type sealer struct {
+	first string
+	keys  map[string]cipher.AEAD
+}
+
+const keyNameLen = 4
+
+var errNoKey = errors.New("no encryption key: secrets cannot be kept")
+
+func newSealer(keys [][]byte) (*sealer, error) {
+	s := &sealer{keys: map[string]cipher.AEAD{}}
+	for i, k := range keys {
+		if len(k) != 32 {
+			return nil, fmt.Errorf("encryption key %d has %d bytes instead of 32", i+1, len(k))
+		}
+		block, err := aes.NewCipher(k)
+		if err != nil {
+			return nil, err // unreachable: the length is right
+		}
+		aead, err := cipher.NewGCMWithRandomNonce(block)
+		if err != nil {
+			return nil, err // unreachable: AES has the right block size
+		}
+		sum := sha256.Sum256(k)
+		name := string(sum[:keyNameLen])
+		if i == 0 {
+			s.first = name
+		}
+		s.keys[name] = aead
+	}
+	return s, nil
+}
+
+// seal encrypts v for one use; the same use must be named to open it. nil stays nil.
+func (s *sealer) seal(use string, v []byte) ([]byte, error) {
+	if v == nil {
+		return nil, nil
+	}
+	aead := s.keys[s.first]
+	if aead == nil {
+		return nil, errNoKey
+	}
+	return aead.Seal([]byte(s.first), nil, v, []byte(use)), nil
+}
+
+func (s *sealer) open(use string, v []byte) ([]byte, error) {
+	if len(v) == 0 {
+		return nil, nil
+	}
+	if len(v) < keyNameLen {
+		return nil, errors.New("sealed value is damaged")
+	}
+	aead := s.keys[string(v[:keyNameLen])]
+	if aead == nil {
+		return nil, errors.New("sealed with a key that is not configured any more")
+	}
+	out, err := aead.Open(nil, nil, v[keyNameLen:], []byte(use))
+	if err != nil {
+		return nil, fmt.Errorf("open sealed value: %w", err)
+	}
+	return out, nil
+}
