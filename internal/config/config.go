@@ -1,0 +1,248 @@
+// Package config owns the program's configuration: one typed value, read once
+// from the environment and an optional YAML file, in which nothing can be wrong
+// any more.
+//
+// It is used by main: Load gives a Config or one error that names every problem
+// at once; Describe lists all settings for help texts and the README.
+//
+// It never changes after Load, never holds what people say in Slack (that is
+// state), never prints a secret, and nothing else in the program reads the
+// environment or YAML.
+package config
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+)
+
+// Config is a checked configuration. Make it with Load.
+type Config struct {
+	// Listen is the host:port to listen on; the host may be empty.
+	Listen string
+	// PublicURL is how Slack, GitLab and browsers reach us: http or https, no
+	// slash at the end.
+	PublicURL string
+	// PublicURLSet says whether somebody chose PublicURL. If not, nobody outside
+	// can reach it, and no hook may be created.
+	PublicURLSet bool
+	// DatabasePath is the path of the SQLite file.
+	DatabasePath string
+	// WebhookMaxBytes is the largest GitLab body accepted, at least 1.
+	WebhookMaxBytes int64
+
+	// SlackBotToken is the bot's token for the Slack Web API.
+	SlackBotToken Secret
+	// SlackSigningSecret is what Slack signs its requests with.
+	SlackSigningSecret Secret
+	// SlackAPIURL is the base of the Slack Web API. It ends in a slash.
+	SlackAPIURL string
+
+	// GitLabURL is GitLab's base URL, no slash at the end.
+	GitLabURL string
+	// GitLabToken is the token of the bot's user or group.
+	GitLabToken Secret
+	// GitLabWebhookSecrets are accepted in X-Gitlab-Token; the first is given to
+	// new hooks. It may be empty if GitLabSigningTokens is not. No entry is empty.
+	GitLabWebhookSecrets []Secret
+	// GitLabSigningTokens check signed webhooks, each whsec_ and base64. It may
+	// be empty if GitLabWebhookSecrets is not.
+	GitLabSigningTokens []Secret
+
+	// EncryptionKeys each reveal exactly 32 bytes. The first encrypts, all
+	// decrypt. Empty: a key is generated and kept beside the database.
+	EncryptionKeys []Secret
+	// Admins are the Slack user ids of administrators.
+	Admins []string
+	// WorkspaceAdmins says that the administrators of the Slack workspace are
+	// administrators here too.
+	WorkspaceAdmins bool
+
+	// CAFile is the file that CAPool was read from, empty if none.
+	CAFile string
+	// CAPool is the system's certificate authorities and those of CAFile; nil
+	// if there is no CAFile.
+	CAPool *x509.CertPool
+
+	// LogLevel is the least level that is logged.
+	LogLevel slog.Level
+	// LogFormat is how log lines look.
+	LogFormat LogFormat
+}
+
+// LogFormat is how log lines look.
+type LogFormat string
+
+// The log formats.
+const (
+	LogAuto LogFormat = ""     // text on a terminal, else JSON
+	LogText LogFormat = "text" // for people
+	LogJSON LogFormat = "json" // for machines
+)
+
+// LogValue shows every setting by its variable, secrets as dots.
+func (c *Config) LogValue() slog.Value {
+	var attrs []slog.Attr
+	for _, s := range settings {
+		if s.get == nil {
+			continue
+		}
+		value := s.get(c)
+		if s.Secret {
+			value = Secret(value).String()
+		}
+		attrs = append(attrs, slog.String(s.Name, value))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// Load reads the configuration from environ, in the form of os.Environ, and from
+// the YAML file, which holds the same variables as keys; file may be empty. A
+// variable of the environment wins over the file; an empty one counts as not set.
+// NAME_FILE names a file that holds the value of a secret NAME.
+//
+// The error joins every problem found, each as "NAME: what is wrong and what is
+// expected". It never holds the value of a secret.
+func Load(environ []string, file string) (*Config, error) {
+	l := loader{values: map[string]source{}}
+	if file != "" {
+		l.readFile(file)
+	}
+	l.readEnviron(environ)
+
+	c := &Config{}
+	for _, s := range settings {
+		l.apply(c, s)
+	}
+	l.checkWebhookAuth(c)
+	if len(l.problems) > 0 {
+		return nil, errors.Join(l.problems...)
+	}
+	return c, nil
+}
+
+// source is a value that was given for a name.
+type source struct {
+	value string
+	where string // for messages: "" in the environment, else file and line
+	level int    // the higher one wins
+}
+
+const (
+	fromFile = iota
+	fromEnviron
+)
+
+// loader gathers what was given, by name, and what is wrong with it.
+type loader struct {
+	values   map[string]source
+	problems []error
+}
+
+func (l *loader) problem(name, where, format string, args ...any) {
+	if where != "" {
+		where = " (" + where + ")"
+	}
+	l.problems = append(l.problems, fmt.Errorf("%s: %s%s", name, fmt.Sprintf(format, args...), where))
+}
+
+// readEnviron takes the variables that are ours.
+func (l *loader) readEnviron(environ []string) {
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, prefix) || value == "" || foreign(name) {
+			continue
+		}
+		if !known(name) {
+			l.problem(name, "", "%s", unknown(name))
+			continue
+		}
+		l.values[name] = source{value: value, level: fromEnviron}
+	}
+}
+
+// apply sets s in c from what was given, or from its default.
+func (l *loader) apply(c *Config, s setting) {
+	if s.NotYet != "" {
+		l.refuse(s)
+		return
+	}
+	value, where, given, ok := l.find(s)
+	switch {
+	case !ok:
+		return
+	case !given && s.required:
+		l.problem(s.Name, "", "it is not set; expected: %s", s.Help)
+		return
+	case !given:
+		value = s.Default
+	}
+	if value == "" {
+		return
+	}
+	if err := s.set(c, value); err != nil {
+		l.problem(s.Name, where, "%s", err)
+		return
+	}
+	if s.Name == publicURL {
+		c.PublicURLSet = given
+	}
+}
+
+// refuse complains about s, whose feature is not built, if it was given.
+func (l *loader) refuse(s setting) {
+	for _, name := range []string{s.Name, s.Name + fileSuffix} {
+		if given, ok := l.values[name]; ok {
+			l.problem(name, given.where, "it is set, but %s; expected: not set", s.NotYet)
+		}
+	}
+}
+
+// find gives the value of s and where it stands. It reports given=false if
+// there is none, and ok=false if there is one that cannot be had, after noting why.
+func (l *loader) find(s setting) (value, where string, given, ok bool) {
+	plain, hasPlain := l.values[s.Name]
+	path, hasPath := l.values[s.Name+fileSuffix]
+	switch {
+	case hasPlain && hasPath && plain.level == path.level:
+		l.problem(s.Name, plain.where, "%s is set too; expected: one of the two", s.Name+fileSuffix)
+		return "", "", true, false
+	case hasPath && (!hasPlain || path.level > plain.level):
+		text, err := readSecretFile(path.value)
+		if err != nil {
+			l.problem(s.Name+fileSuffix, path.where, "%s; expected: a readable file that holds the secret", err)
+			return "", "", true, false
+		}
+		return text, path.where, true, true
+	case hasPlain:
+		return plain.value, plain.where, true, true
+	}
+	return "", "", false, true
+}
+
+// checkWebhookAuth wants at least one way to know GitLab, unless one was given
+// and has been complained about already.
+func (l *loader) checkWebhookAuth(c *Config) {
+	if len(c.GitLabWebhookSecrets) > 0 || len(c.GitLabSigningTokens) > 0 {
+		return
+	}
+	for _, name := range []string{webhookSecret, signingToken} {
+		_, plain := l.values[name]
+		_, path := l.values[name+fileSuffix]
+		if plain || path {
+			return
+		}
+	}
+	l.problem(webhookSecret, "", "neither it nor %s is set; expected: at least one, so that only GitLab can send events", signingToken)
+}
+
+// known says whether name is a setting, or a secret's _FILE.
+func known(name string) bool {
+	base, isFile := strings.CutSuffix(name, fileSuffix)
+	return slices.ContainsFunc(settings, func(s setting) bool {
+		return s.Name == name || isFile && s.Name == base && s.Secret
+	})
+}

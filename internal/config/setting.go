@@ -1,0 +1,197 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+const (
+	prefix     = "KOVRA_"
+	fileSuffix = "_FILE"
+
+	publicURL     = "KOVRA_PUBLIC_URL"
+	webhookSecret = "KOVRA_GITLAB_WEBHOOK_SECRET"        //nolint:gosec // the name of a variable, not a secret
+	signingToken  = "KOVRA_GITLAB_WEBHOOK_SIGNING_TOKEN" //nolint:gosec // the name of a variable, not a secret
+)
+
+// Setting describes one variable, for help texts.
+type Setting struct {
+	Name    string // the variable
+	Default string // empty: none
+	Secret  bool   // may also be given as Name_FILE; never printed
+	List    bool   // comma-separated, or a list in YAML
+	Help    string // what it is, half a sentence without full stop
+	NotYet  string // not empty: setting it is refused, for this reason
+}
+
+// setting is a Setting and how it is read into and shown from a Config.
+type setting struct {
+	Setting
+	required bool
+	// set checks value and stores it. Its error says what is wrong and what is
+	// expected, without the value of a secret.
+	set func(c *Config, value string) error
+	// get gives back a value that set accepts, empty if not set.
+	get func(c *Config) string
+}
+
+// Describe lists all settings in the order of the documentation.
+func Describe() []Setting {
+	list := make([]Setting, 0, len(settings))
+	for _, s := range settings {
+		list = append(list, s.Setting)
+	}
+	return list
+}
+
+// notYet holds the settings whose feature is not built, and what is missing.
+// They are refused rather than ignored.
+var notYet = []setting{
+	later("KOVRA_SLACK_APP_TOKEN", "app-level token; set: Socket Mode", "Socket Mode is not built yet", Setting{Secret: true}),
+	later("KOVRA_LOG_RETENTION", "how long logs and their links live", "logs are not kept yet", Setting{}),
+	later("KOVRA_LOG_MAX_TOTAL", "how much log is kept in all", "logs are not kept yet", Setting{}),
+	later("KOVRA_LOG_ACCESS", "who may read logs, link or login", "the log viewer is not built yet", Setting{}),
+	later("KOVRA_GITLAB_OAUTH_CLIENT_ID", "GitLab OAuth application, for /kovra connect", "signing in with GitLab is not built yet", Setting{}),
+	later("KOVRA_GITLAB_OAUTH_CLIENT_SECRET", "secret of the GitLab OAuth application", "signing in with GitLab is not built yet", Setting{Secret: true}),
+	later("KOVRA_KUBECONFIG", "path of a kubeconfig for builds", "builds are not built yet", Setting{}),
+	later("KOVRA_BUILD_NAMESPACE", "namespace of the PipelineRuns", "builds are not built yet", Setting{}),
+	later("KOVRA_REGISTRY", "image prefix, for example registry.example.com/team", "builds are not built yet", Setting{}),
+	later("KOVRA_BUILD_CONCURRENCY", "how many builds run at once", "builds are not built yet", Setting{}),
+	later("KOVRA_POLICY", "path of the policy file", "policy files are not built yet", Setting{}),
+}
+
+func later(name, help, missing string, s Setting) setting {
+	s.Name, s.Help, s.NotYet = name, help, missing
+	return setting{Setting: s}
+}
+
+// settings are all settings, in the order of the documentation.
+var settings = slices.Concat(serverSettings, peerSettings, keeperSettings, notYet)
+
+var serverSettings = []setting{
+	{
+		Setting: Setting{Name: "KOVRA_LISTEN", Default: ":8080", Help: "address to listen on, host:port"},
+		set:     func(c *Config, v string) error { return setAddress(&c.Listen, v) },
+		get:     func(c *Config) string { return c.Listen },
+	},
+	{
+		Setting: Setting{Name: publicURL, Default: "http://localhost:8080", Help: "how Slack, GitLab and browsers reach Kovra; while it is not set no hook is created"},
+		set:     func(c *Config, v string) error { return setURL(&c.PublicURL, v) },
+		get: func(c *Config) string {
+			if !c.PublicURLSet {
+				return ""
+			}
+			return c.PublicURL
+		},
+	},
+	{
+		Setting: Setting{Name: "KOVRA_DATABASE_URL", Default: "sqlite:kovra.db", Help: "database, sqlite:PATH"},
+		set:     func(c *Config, v string) error { return setDatabase(&c.DatabasePath, v) },
+		get:     func(c *Config) string { return sqliteScheme + c.DatabasePath },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_WEBHOOK_MAX_BYTES", Default: "25MiB", Help: "largest body of a GitLab webhook, at most 1GiB"},
+		set:     func(c *Config, v string) error { return setSize(&c.WebhookMaxBytes, v, 1<<30) },
+		get:     func(c *Config) string { return formatSize(c.WebhookMaxBytes) },
+	},
+}
+
+var peerSettings = []setting{
+	{
+		Setting:  Setting{Name: "KOVRA_SLACK_BOT_TOKEN", Secret: true, Help: "the Slack app's bot token, xoxb-…"},
+		required: true,
+		set:      func(c *Config, v string) error { return setBotToken(&c.SlackBotToken, v) },
+		get:      func(c *Config) string { return c.SlackBotToken.Reveal() },
+	},
+	{
+		Setting:  Setting{Name: "KOVRA_SLACK_SIGNING_SECRET", Secret: true, Help: "the Slack app's signing secret"},
+		required: true,
+		set:      func(c *Config, v string) error { return setSecret(&c.SlackSigningSecret, v) },
+		get:      func(c *Config) string { return c.SlackSigningSecret.Reveal() },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_SLACK_API_URL", Default: "https://slack.com/api/", Help: "base of the Slack Web API, ends in a slash"},
+		set:     func(c *Config, v string) error { return setBaseURL(&c.SlackAPIURL, v) },
+		get:     func(c *Config) string { return c.SlackAPIURL },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_GITLAB_URL", Default: "https://gitlab.com", Help: "GitLab's base URL"},
+		set:     func(c *Config, v string) error { return setURL(&c.GitLabURL, v) },
+		get:     func(c *Config) string { return c.GitLabURL },
+	},
+	{
+		Setting:  Setting{Name: "KOVRA_GITLAB_TOKEN", Secret: true, Help: "GitLab token of the bot's user or group, scope api"},
+		required: true,
+		set:      func(c *Config, v string) error { return setSecret(&c.GitLabToken, v) },
+		get:      func(c *Config) string { return c.GitLabToken.Reveal() },
+	},
+	{
+		Setting: Setting{Name: webhookSecret, Secret: true, List: true, Help: "secret token of the hooks; it or the signing token is required; several while rotating, the first is given to new hooks"},
+		set:     func(c *Config, v string) error { return setSecrets(&c.GitLabWebhookSecrets, v, plainSecret) },
+		get:     func(c *Config) string { return joinSecrets(c.GitLabWebhookSecrets) },
+	},
+	{
+		Setting: Setting{Name: signingToken, Secret: true, List: true, Help: "signing token of GitLab 19's signed webhooks, whsec_…; several while rotating"},
+		set:     func(c *Config, v string) error { return setSecrets(&c.GitLabSigningTokens, v, signingKey) },
+		get:     func(c *Config) string { return joinSecrets(c.GitLabSigningTokens) },
+	},
+}
+
+var keeperSettings = []setting{
+	{
+		Setting: Setting{Name: "KOVRA_ENCRYPTION_KEY", Secret: true, List: true, Help: "32 bytes in base64 that encrypt secrets at rest, several while rotating; without one, a key is generated and kept beside the database"},
+		set:     func(c *Config, v string) error { return setSecrets(&c.EncryptionKeys, v, encryptionKey) },
+		get:     func(c *Config) string { return joinKeys(c.EncryptionKeys) },
+	},
+	{
+		Setting:  Setting{Name: "KOVRA_ADMINS", List: true, Help: "Slack user ids of the administrators; " + workspaceAdmins + " stands for those of the Slack workspace"},
+		required: true,
+		set:      setAdmins,
+		get:      adminList,
+	},
+	{
+		Setting: Setting{Name: "KOVRA_CA_FILE", Help: "file with further certificate authorities, PEM; HTTPS_PROXY and NO_PROXY are honoured"},
+		set:     setCAFile,
+		get:     func(c *Config) string { return c.CAFile },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_LOG_LEVEL", Default: "info", Help: "least level that is logged: debug, info, warn or error"},
+		set:     func(c *Config, v string) error { return setLevel(&c.LogLevel, v) },
+		get:     func(c *Config) string { return strings.ToLower(c.LogLevel.String()) },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_LOG_FORMAT", Help: "text or json; without it, text on a terminal and json elsewhere"},
+		set:     func(c *Config, v string) error { return setFormat(&c.LogFormat, v) },
+		get:     func(c *Config) string { return string(c.LogFormat) },
+	},
+}
+
+// kubernetesService matches the variables that Kubernetes gives to each pod for
+// services whose name begins with "kovra".
+var kubernetesService = regexp.MustCompile(`^KOVRA_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// foreign says whether name, which begins as ours do, belongs to somebody else.
+func foreign(name string) bool {
+	return strings.HasPrefix(name, "KOVRA_TEST_") || kubernetesService.MatchString(name)
+}
+
+// unknown says that name is no setting, and which one may be meant.
+func unknown(name string) string {
+	base, isFile := strings.CutSuffix(name, fileSuffix)
+	if isFile && known(base) {
+		return "only secrets may be given as a file; expected: " + base
+	}
+	best, distance := "", len(name)/3+1
+	for _, s := range settings {
+		if d := levenshtein.ComputeDistance(strings.ToUpper(name), s.Name); d < distance {
+			best, distance = s.Name, d
+		}
+	}
+	if best == "" {
+		return "there is no such setting; expected: one of those that `kovra serve --help` lists"
+	}
+	return "there is no such setting; expected: perhaps " + best
+}
