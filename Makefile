@@ -1,0 +1,41 @@
+# Every target is one command line; `make -n TARGET` shows it.
+.DEFAULT_GOAL := help
+TOOL := go tool -modfile=internal/tools/go.mod
+
+.PHONY: help build test test-race lint fmt demo bench fuzz cover browser ci
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## both programs, into this folder
+	go build -o . ./cmd/...
+
+test: ## all tests; those that need a browser or fixtures skip without them
+	go test ./...
+
+test-race: ## all tests with the race detector, fewer chaos seeds
+	go test -race -short ./...
+
+lint: ## the conventions that a machine can check (the first run builds the linter, some minutes)
+	$(TOOL) golangci-lint run
+
+fmt: ## format the code
+	$(TOOL) gofumpt -w .
+
+demo: ## everything on this machine, no account needed
+	go run ./cmd/kovra-demo
+
+bench: ## all benchmarks, one package after the other
+	go test -p 1 -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## each fuzz target for 20 s
+	.ci/fuzz 20s
+
+cover: ## test coverage over package borders, into coverage.out
+	go test -coverpkg=./... -coverprofile=coverage.out ./... && go tool cover -func=coverage.out | tail -1
+
+browser: ## the tests in headless Chromium; they fail without one
+	KOVRA_TEST_BROWSER=1 go test -count=1 -v -run Browser ./internal/e2e
+
+ci: ## everything that is checked before a change is taken
+	.ci/run
