@@ -1,0 +1,104 @@
+package bot
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"kovra.dev/chatops/internal/kovra"
+)
+
+// Names of buttons. The action id of a button is its name, or its name, a colon and
+// something that makes it unique in its message; [ActionName] gives the name back.
+const (
+	ActionJobs     = "jobs"      // value: Value
+	ActionCancel   = "cancel"    // value: Value
+	ActionRetry    = "retry"     // value: Value
+	ActionRetryJob = "retry_job" // value: Value with Job
+	ActionPlay     = "play"      // value: Value with Job; Slack asks for a confirmation
+	ActionJobsPage = "jobs_page" // value: Value with Page
+
+	ActionRun   = "run"   // Run Pipeline; value: Place
+	ActionList  = "list"  // the newest pipelines; value: Place
+	ActionOlder = "older" // value: Place with Before
+	ActionNewer = "newer" // value: Place with After
+
+	ActionAudit   = "audit"   // older entries; value: Place with Before, App may be ""
+	ActionConnect = "connect" // Connect GitLab project; value: the app
+	ActionChoose  = "choose"  // value: a whole command line
+	ActionConfirm = "confirm" // value: id of the action that asks
+
+	// ActionOpen is every button with a URL: Slack opens it, and the click needs an empty answer only.
+	ActionOpen = "open"
+)
+
+// ActionName returns the name of an action id.
+func ActionName(actionID string) string {
+	name, _, _ := strings.Cut(actionID, ":")
+	return name
+}
+
+// Value is what a button about a pipeline or a job carries. Attempt is the run's when
+// the button was drawn: a click on an old picture is noticed by it.
+type Value struct {
+	Run     int64 // ours
+	Attempt int
+	Job     int64 // GitLab's; 0: none
+	Page    int   // of the jobs; from 0
+}
+
+// String is the text of the value: run:attempt, run:attempt:job or run:attempt:job:page.
+func (v Value) String() string {
+	s := fmt.Sprintf("%d:%d", v.Run, v.Attempt)
+	if v.Job != 0 || v.Page != 0 {
+		s += fmt.Sprintf(":%d", v.Job)
+	}
+	if v.Page != 0 {
+		s += fmt.Sprintf(":%d", v.Page)
+	}
+	return s
+}
+
+// ParseValue reads a button's value. Its error is of kind [kovra.Invalid].
+func ParseValue(s string) (Value, error) {
+	var n [4]int64
+	parts := strings.Split(s, ":")
+	if len(parts) < 2 || len(parts) > len(n) {
+		return Value{}, kovra.Errorf(kovra.Invalid, saysOldButton)
+	}
+	for i, p := range parts {
+		v, err := strconv.ParseInt(p, 10, 64)
+		if err != nil || v < 0 {
+			return Value{}, &kovra.Error{Kind: kovra.Invalid, Public: saysOldButton, Err: err}
+		}
+		n[i] = v
+	}
+	return Value{Run: n[0], Attempt: int(n[1]), Job: n[2], Page: int(n[3])}, nil
+}
+
+// Place is a place in a list: an app, perhaps one ref, and from where on.
+type Place struct {
+	App           string
+	Ref           string
+	Before, After int64
+}
+
+// String is the text of the place, for a button's value.
+func (p Place) String() string { return fmt.Sprintf("%s:%d:%d:%s", p.App, p.Before, p.After, p.Ref) }
+
+// ParsePlace reads a button's value. Its error is of kind [kovra.Invalid].
+func ParsePlace(s string) (Place, error) {
+	parts := strings.SplitN(s, ":", 4)
+	if len(parts) != 4 {
+		return Place{}, kovra.Errorf(kovra.Invalid, saysOldButton)
+	}
+	before, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil {
+		return Place{}, &kovra.Error{Kind: kovra.Invalid, Public: saysOldButton, Err: err}
+	}
+	after, err := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil {
+		return Place{}, &kovra.Error{Kind: kovra.Invalid, Public: saysOldButton, Err: err}
+	}
+	return Place{App: parts[0], Ref: parts[3], Before: before, After: after}, nil
+}
