@@ -175,3 +175,9 @@ func (tx *Tx) ClaimAnswer(id int64) (bool, error) {
 	n, err := res.RowsAffected()
 	return n > 0, err
 }
+
+// UntryAction records that the effect was certainly not started after all.
+func (tx *Tx) UntryAction(id int64) error {
+	_, err := tx.exec("UPDATE actions SET state = ? WHERE id = ? AND state = ?", string(kovra.ActionWanted), id, string(kovra.ActionTried))
+	return err
+}

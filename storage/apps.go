@@ -133,3 +133,6 @@ func (tx *Tx) PauseSubscriptions(channel, reason string) error {
 	_, err := tx.exec("UPDATE subscriptions SET paused = ? WHERE channel = ?", reason, channel)
 	return err
 }
+
+// KickProject has the project looked at soon after the commit.
+func (tx *Tx) KickProject(id int64) { tx.touch(kovra.RefProject, id) }

@@ -321,3 +321,14 @@ func (tx *Tx) MarkStale(run int64) error {
 	tx.touch(kovra.RefRun, run)
 	return err
 }
+
+// Forget drops the doubt about a run that cannot be cleared: GitLab does not show it,
+// or nobody cares for its project any more.
+func (tx *Tx) Forget(run int64) error {
+	r, err := tx.Run(run)
+	if err != nil {
+		return err
+	}
+	r.Stale, r.Read, r.ReadResults = false, true, len(r.Results)
+	return tx.bump(r)
+}

@@ -144,3 +144,9 @@ const (
 
 // Open reports whether dispatch still has to do something.
 func (a *Action) Open() bool { return a.State == ActionWanted || a.State == ActionTried }
+
+// Variable is a CI variable with its value; the value is a secret until it was used.
+type Variable struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}

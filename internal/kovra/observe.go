@@ -36,45 +36,45 @@ func (s Seen) Changed() bool { return s.Run || len(s.Jobs) > 0 }
 func (r *Run) Observe(jobs map[int64]Job, o Observation) Seen {
 	o.Run.FinishedAt = o.Run.FinishedAt.Truncate(time.Second) // hooks tell whole seconds, the API fractions
 	whole := o.Whole && o.Base == r.Version
-	wasStale := r.Stale
+	old := *r
 	if whole {
 		r.Stale = false
 	}
 	var seen Seen
-	seen.Run = r.takeFacts(o.Run, whole)
-	before := r.Status
-	if r.takeStatus(o.Run, whole) || before != r.Status {
-		seen.Run = true
-	}
+	facts := r.takeFacts(o.Run, whole)
+	status := r.takeStatus(o.Run, whole)
 	for _, j := range o.Jobs {
 		if r.takeJob(jobs, j, whole) {
 			seen.Jobs = append(seen.Jobs, j.ID)
 		}
 	}
-	if o.Run.Status.Final() {
-		r.takeResult(o.Run, &seen)
-	}
-	if !whole && r.contradicts(jobs) {
+	r.takeResult(o.Run, whole, &seen)
+	switch {
+	case whole:
+		r.Read, r.ReadResults, r.UpdatedAt = true, len(r.Results), o.Run.UpdatedAt
+	case o.Whole || r.contradicts(jobs) || r.endsUnseen(old.Status, o.Run):
 		r.Stale = true
 	}
-	if o.Whole && !whole {
-		r.Stale = true
-	}
-	if whole {
-		r.Read, r.ReadResults = true, len(r.Results)
-	}
-	if r.Stale != wasStale {
-		seen.Run = true
-	}
+	seen.Run = facts || status || len(seen.Results) > 0 || r.Status != old.Status || r.Stale != old.Stale ||
+		r.Read != old.Read || r.ReadResults != old.ReadResults || !r.UpdatedAt.Equal(old.UpdatedAt)
 	return seen
 }
 
-func (r *Run) takeResult(o Run, seen *Seen) {
+// endsUnseen reports whether the run is said to have ended without saying when: a
+// list of pipelines, or a pipeline that never ran. Its end is read from GitLab.
+func (r *Run) endsUnseen(before Status, o Run) bool {
+	return o.Status.Final() && o.Status != before && o.FinishedAt.IsZero()
+}
+
+// takeResult notes an end, once. An end without a time counts only when GitLab's API says so.
+func (r *Run) takeResult(o Run, whole bool, seen *Seen) {
+	if !o.Status.Final() || o.FinishedAt.IsZero() && !whole {
+		return
+	}
 	n := Result{FinishedAt: o.FinishedAt, Status: o.Status, Duration: o.Duration}
 	if !r.addResult(n) {
 		return
 	}
-	seen.Run = true
 	for i := range r.Results {
 		if r.Results[i].FinishedAt.Equal(n.FinishedAt) {
 			seen.Results = append(seen.Results, i)

@@ -41,6 +41,8 @@ type Run struct {
 	// ends were known after the last time.
 	Read        bool `json:"read,omitempty"`
 	ReadResults int  `json:"read_results,omitempty"`
+	// UpdatedAt is GitLab's own mark of the last change, as of that time.
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
 
 	Stale         bool  `json:"-"` // something was seen that we cannot place: GitLab must be asked
 	Version       int64 `json:"-"` // grows with every change that somebody may see

@@ -1,0 +1,135 @@
+// Package dispatch makes the world match the state: it carries out what people
+// asked for, asks GitLab where a webhook left a doubt, and reads the logs of
+// failed jobs.
+//
+// Its three reconcilers are run by loops: [Runs] for pipelines, [Actions] for
+// wishes, [Projects] for what no webhook told. Each gets a key, reads the
+// present from storage, talks to GitLab and writes what came of it back. The
+// permission of an action is checked here, right before its effect.
+//
+// It never talks to Slack about what happened (the projector shows state), except to
+// join a channel, and it knows neither HTTP nor any SDK.
+package dispatch
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"kovra.dev/chatops/internal/kovra"
+	"kovra.dev/chatops/storage"
+)
+
+// Pipelines reads GitLab.
+type Pipelines interface {
+	// Pipeline is everything that GitLab tells of a pipeline, as a whole observation without Base and At.
+	Pipeline(ctx context.Context, project, pipeline int64) (kovra.Observation, error)
+	// Changed lists what was updated since a time, child pipelines included, and up to when that holds.
+	Changed(ctx context.Context, project int64, since time.Time) ([]kovra.Run, time.Time, error)
+	// Latest lists the newest pipelines, newest first.
+	Latest(ctx context.Context, project int64, limit int) ([]kovra.Run, error)
+	// Head is the commit that a branch or tag points to.
+	Head(ctx context.Context, project int64, ref string) (string, error)
+	// Trace is the log of a job; the caller closes it.
+	Trace(ctx context.Context, project, job int64) (io.ReadCloser, error)
+}
+
+// Controls changes pipelines. None of its calls is repeated by itself.
+type Controls interface {
+	CreatePipeline(ctx context.Context, project int64, ref string, vars []kovra.Variable, inputs map[string]string) (id int64, url string, err error)
+	RetryPipeline(ctx context.Context, project, pipeline int64) error
+	CancelPipeline(ctx context.Context, project, pipeline int64) error
+	RetryJob(ctx context.Context, project, job int64) error
+	PlayJob(ctx context.Context, project, job int64) error
+}
+
+// Starts finds out what became of a start that may have happened.
+type Starts interface {
+	// HighestPipeline is the highest pipeline id of a project; 0 when it has none.
+	HighestPipeline(ctx context.Context, project int64) (int64, error)
+	// FindPipeline looks for one that we started: above an id, on a ref, by the API and our own user.
+	FindPipeline(ctx context.Context, project, above int64, ref string) (id int64, found bool, err error)
+}
+
+// Links connects projects.
+type Links interface {
+	Project(ctx context.Context, pathOrID string) (kovra.Project, error)
+	EnsureHook(ctx context.Context, project int64, url string) (id int64, created bool, err error)
+	RemoveHook(ctx context.Context, project, hook int64) error
+}
+
+// Gate answers whether a person may do a thing; nil, or an error of kind Denied or Unavailable.
+type Gate interface {
+	May(ctx context.Context, p kovra.Person, need kovra.Permission, app string) error
+}
+
+// Channels lets the bot into channels.
+type Channels interface {
+	// Join reports whether the bot can post in the channel now; a private one must invite it.
+	Join(ctx context.Context, channel string) (bool, error)
+}
+
+// Excerpter cuts the few lines that explain a failure out of a log.
+type Excerpter func(ctx context.Context, log io.Reader) (kovra.Excerpt, error)
+
+// World is everything outside that dispatch talks to.
+type World struct {
+	Pipelines Pipelines
+	Controls  Controls
+	Starts    Starts
+	Links     Links
+	Gate      Gate
+	Channels  Channels
+	Excerpt   Excerpter
+}
+
+// Options say how patient to be. Zero values give the defaults.
+type Options struct {
+	HookURL string // where GitLab's webhooks shall go; "": nobody knows, so none is made
+	Log     *slog.Logger
+
+	Settle  time.Duration // how long a run must be quiet before a doubt is cleared; 500 ms
+	Resync  time.Duration // between two re-reads of a project; 4 min
+	GiveUp  time.Duration // after which an action that cannot be done is reported as failed; 10 min
+	LookFor time.Duration // for how long a pipeline is looked for that may have been started; 20 s
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&o.Settle, 500*time.Millisecond)
+	set(&o.Resync, 4*time.Minute)
+	set(&o.GiveUp, 10*time.Minute)
+	set(&o.LookFor, 20*time.Second)
+	return o
+}
+
+// Dispatch holds what the reconcilers share.
+type Dispatch struct {
+	db    *storage.DB
+	world World
+	opts  Options
+}
+
+// New returns a dispatcher; it does nothing until its reconcilers are run.
+func New(db *storage.DB, world World, o Options) *Dispatch {
+	return &Dispatch{db: db, world: world, opts: o.withDefaults()}
+}
+
+// reread asks GitLab what a pipeline really looks like and folds the answer.
+func (d *Dispatch) reread(ctx context.Context, run kovra.Run) (kovra.Run, error) {
+	o, err := d.world.Pipelines.Pipeline(ctx, run.Project, run.Remote)
+	if err != nil {
+		return run, err
+	}
+	o.Base, o.At = run.Version, d.db.Now()
+	err = d.db.Update(ctx, func(tx *storage.Tx) (err error) {
+		run, _, err = tx.Observe(o)
+		return err
+	})
+	return run, err
+}
