@@ -1,5 +1,12 @@
 package bot
 
+import (
+	"fmt"
+	"strings"
+
+	"kovra.dev/chatops/internal/kovra"
+)
+
 // Every sentence of the bot is in this file, so that it speaks with one voice: short,
 // calm, and with the next step in it. Sentences named says… are plain text for
 // [kovra.Error]; they are escaped where they are shown.
@@ -25,3 +32,397 @@ const (
 	saysBadProject   = "%q is not a GitLab project. Give its path or its address. Example: /kovra link web group/web"
 	saysOldButton    = "This button is from an older message that I do not understand any more. Ask again with /pipeline."
 )
+
+const (
+	saysCardUnlinked = "%s has no GitLab project any more. Connect one to act on its pipelines."
+	saysLogGone      = "GitLab no longer has the log of this job."
+	saysLogEmpty     = "The log of this job is empty."
+)
+
+// icons stand before every status; the shapes differ, not only the colours.
+var icons = map[kovra.Status]string{
+	kovra.Manual:    "✋",
+	kovra.Scheduled: "⏰",
+	kovra.Running:   "🔵",
+	kovra.Canceling: "🔵",
+	kovra.Success:   "✅",
+	kovra.Failed:    "❌",
+	kovra.Canceled:  "🚫",
+	kovra.Skipped:   "⏭️",
+}
+
+func icon(s kovra.Status) string {
+	switch i, ok := icons[s]; {
+	case ok:
+		return i
+	case s.Known():
+		return "⏳"
+	default:
+		return "❔"
+	}
+}
+
+// statusWords is one of the five words, with GitLab's own where that tells more.
+func statusWords(s kovra.Status) string {
+	if s == "" {
+		return string(kovra.ShownPending)
+	}
+	if !s.Known() {
+		return prose(string(s), 40)
+	}
+	if exact := s.Exact(); exact != "" {
+		return fmt.Sprintf("%s (%s)", s.Shown(), strings.ReplaceAll(exact, "_", " "))
+	}
+	return string(s.Shown())
+}
+
+// reasonWords says in plain words why a job failed.
+func reasonWords(reason string) string {
+	switch reason {
+	case "", "unknown_failure":
+		return ""
+	case "script_failure":
+		return "script failed"
+	case "runner_system_failure":
+		return "the runner had a problem"
+	case "stuck_or_timeout_failure":
+		return "stuck or timed out"
+	case "job_execution_timeout":
+		return "timed out"
+	case "api_failure":
+		return "GitLab had a problem"
+	case "missing_dependency_failure":
+		return "a job that it depends on is missing"
+	case "runner_unsupported":
+		return "the runner is too old"
+	case "stale_schedule":
+		return "a schedule that is out of date"
+	case "archived_failure":
+		return "too old to run"
+	case "unmet_prerequisites":
+		return "something that it needs is missing"
+	case "scheduler_failure":
+		return "no runner could be given"
+	case "data_integrity_failure":
+		return "GitLab's data of it are damaged"
+	case "forward_deployment_failure":
+		return "a newer deployment came first"
+	case "image_pull_failure":
+		return "its image could not be pulled"
+	case "downstream_pipeline_creation_failed":
+		return "the downstream pipeline could not be made"
+	case "upstream_bridge_project_not_found", "downstream_bridge_project_not_found":
+		return "the downstream project was not found"
+	case "insufficient_bridge_permissions":
+		return "not allowed to start the downstream pipeline"
+	default:
+		return prose(strings.ReplaceAll(reason, "_", " "), maxName)
+	}
+}
+
+// retriedWords says what became of the next attempt at a failed job.
+func retriedWords(s kovra.Status) string {
+	switch s {
+	case kovra.Success:
+		return "✅ Retried · passed"
+	case kovra.Failed:
+		return "❌ Retried · failed again"
+	case kovra.Canceled:
+		return "🚫 Retried · canceled"
+	case kovra.Skipped:
+		return "⏭️ Retried · skipped"
+	default:
+		return "🔵 Retried · running"
+	}
+}
+
+// resultWords says how an attempt at the pipeline ended.
+func resultWords(r kovra.Result, attempt int) string {
+	word := statusWords(r.Status)
+	if r.Status == kovra.Success {
+		word = "Passed"
+	}
+	if r.Duration > 0 {
+		switch r.Status {
+		case kovra.Canceled:
+			word += " after " + span(r.Duration)
+		default:
+			word += " in " + span(r.Duration)
+		}
+	}
+	if attempt > 1 {
+		word += fmt.Sprintf(" · attempt %d", attempt)
+	}
+	return word
+}
+
+// deedWords says what somebody did. In a thread the pipeline need not be named.
+func deedWords(a kovra.Action, job string, inThread bool) string {
+	who, what := mention(a.By.ID, a.By.Name), "the pipeline"
+	if inThread {
+		what = "this pipeline"
+	}
+	switch a.Kind {
+	case kovra.ActCancel:
+		return "🚫 " + who + " canceled " + what
+	case kovra.ActRetry:
+		return "🔁 " + who + " retried " + what
+	case kovra.ActRetryJob:
+		return "🔁 " + who + " retried the job " + code(job, maxRef)
+	case kovra.ActPlay:
+		return "▶️ " + who + " started the job " + code(job, maxRef)
+	case kovra.ActRun:
+		return "▶️ " + who + " started " + what
+	default:
+		return who + " did " + prose(string(a.Kind), maxName)
+	}
+}
+
+// Refusals of people, for a [kovra.Error] of kind Denied.
+const (
+	SaysForeign  = "People of other organisations can read along here, but not act. Ask somebody of this workspace."
+	SaysBot      = "Only people can do this, not bots."
+	SaysNotAdmin = "Only administrators can do this. Ask one of them."
+	SaysNoMember = "Only members of a channel that is subscribed to the app can do this. Join one, or ask somebody in it."
+	// SaysNoSuchRun is also told to those who may not see the pipeline, so that it gives nothing away.
+	SaysNoSuchRun = "There is no such pipeline in the apps that you can see. The newest ones: /pipeline"
+	SaysNoSuchJob = "There is no such job in the apps that you can see. The jobs of a pipeline: /pipeline jobs 1234"
+)
+
+// Sentences of mrkdwn: they are shown as they are, and what is put into them is escaped before.
+const (
+	saysConnect         = "*%s* has no GitLab project yet. Connect one to see and run its pipelines."
+	saysNoPipelines     = "No pipeline yet. Start one with *Run Pipeline*, or push a commit."
+	saysNoPipelinesOf   = "No pipeline of %s yet. Start one with *Run Pipeline*, or push a commit."
+	saysNoPipelinesNear = "No pipeline of %s yet. Did you mean a command, as in %s?"
+	saysNoAppsYet       = "No app yet. An administrator links one with `/kovra link web group/web`, in the channel that wants to hear of it."
+	saysNoChannel       = "No channel hears of it. `/kovra subscribe` in a channel changes that."
+	saysNoSubscriptions = "No channel hears of anything yet. `/kovra link` or `/kovra subscribe` in a channel changes that."
+	saysNoAudit         = "Nothing was done yet."
+	saysNoJobs          = "No jobs are known yet. View in GitLab shows whether there are any."
+	saysPlayConfirm     = "%s will run on %s."
+	saysWhichApp        = "Which app is meant by %s?"
+	saysWhichAppTyped   = "Which app is meant? Name it in the command:"
+	saysMoreApps        = "and %d more; name the app in the command"
+	saysBuilds          = "Builds come with a later version of Kovra. Pipelines work today: `/pipeline`"
+	saysHelp            = "What I understand"
+	saysHelpFoot        = "An id can also be `#id` or a pasted GitLab address. In a channel with one app its name can be left out."
+	saysSure            = "%s?"
+	saysMoved           = "%s has moved on to %s since; a retry runs the older commit. *Run Pipeline* runs the new one."
+	saysAppCreated      = "The app *%s* is new."
+	saysHookCreated     = "The webhook is set up."
+	saysHookFound       = "The webhook was there already."
+	saysHookRemoved     = "The webhook is taken away."
+	saysHookKept        = "The webhook stays."
+	saysHookByHand      = "⚠️ *The webhook has to be set up by hand*"
+	saysHookSecret      = "the value of KOVRA_GITLAB_WEBHOOK_SECRET"
+	saysHookEvents      = "Pipeline events, Job events, Push events"
+	saysHookUnknown     = "none known; without it news come late"
+	saysExisting        = "%s that exist already are listed by `/pipeline`, but get no thread."
+	saysInvite          = "⚠️ I cannot post in %s yet. Type `/invite @kovra` there."
+	saysOtherAttempt    = "The button is of an earlier attempt; now it is attempt %d."
+)
+
+var helpHeads = map[string]string{GroupPipeline: "Pipelines", GroupKovra: "Apps and channels"}
+
+// about says what each verb does.
+var about = map[string]string{
+	VerbList:          "the newest pipelines",
+	VerbRun:           "start a pipeline",
+	VerbJobs:          "the jobs of a pipeline",
+	VerbCancel:        "cancel a pipeline",
+	VerbRetry:         "run the failed and canceled jobs again",
+	VerbRetryJob:      "run one failed job again",
+	VerbPlay:          "start a manual job",
+	VerbLog:           "the log of a job",
+	VerbLink:          "link an app to a GitLab project and subscribe this channel",
+	VerbUnlink:        "take the project away; the app stays",
+	VerbApps:          "all apps",
+	VerbApp:           "one app in detail",
+	VerbAppCreate:     "an app without a project",
+	VerbAppDelete:     "delete an app",
+	VerbSubscribe:     "tell this channel of an app",
+	VerbUnsubscribe:   "stop that",
+	VerbSubscriptions: "which channel hears of what",
+	VerbAudit:         "who did what",
+}
+
+func broadcastWords(b kovra.Broadcast) string {
+	switch b {
+	case kovra.BroadcastOff:
+		return "no news in the channel"
+	case kovra.BroadcastAll:
+		return "news of every ref in the channel"
+	default:
+		return "news of default branch and tags in the channel"
+	}
+}
+
+// phrase is one action in the forms in which it is spoken of.
+type phrase struct {
+	going   string // Canceling pipeline #1
+	done    string // Pipeline #1 is being canceled.
+	not     string // Pipeline #1 was not canceled.
+	already string // Pipeline #1 was already canceled
+	plain   string // Cancel pipeline #1
+}
+
+// actionPhrase speaks of the action of d.
+func actionPhrase(d Deed) phrase {
+	a := d.Action
+	app := "*" + prose(or(a.App, d.App.Name), maxName) + "*"
+	pipeline := "the pipeline"
+	if d.Run.Remote != 0 {
+		pipeline = "pipeline " + pipelineLink(&d.Run)
+	}
+	upper := strings.ToUpper(pipeline[:1]) + pipeline[1:]
+	job := "job " + code(or(d.JobName, or(a.Params.JobName, fmt.Sprintf("#%d", a.Job))), maxRef)
+	here := channel(a.Channel)
+	project := code(or(a.Outcome.Project, or(d.Project.Path, a.Params.Project)), maxRef)
+	switch a.Kind {
+	case kovra.ActRun:
+		on := ""
+		if ref := or(a.Params.Ref, a.Outcome.Ref); ref != "" {
+			on = " on " + code(ref, maxRef)
+		}
+		started := "A pipeline"
+		if d.Run.Remote != 0 {
+			started = upper
+		} else if a.Outcome.Remote != 0 {
+			started = "Pipeline " + link(a.Outcome.URL, fmt.Sprintf("#%d", a.Outcome.Remote))
+		}
+		return phrase{"Starting a pipeline of " + app + on, started + " of " + app + on + " is started.", "No pipeline of " + app + on + " was started.", "A pipeline of " + app + on + " was already started", "Start a pipeline"}
+	case kovra.ActCancel:
+		return phrase{"Canceling " + pipeline, upper + " is being canceled.", upper + " was not canceled.", upper + " was already canceled", "Cancel the pipeline"}
+	case kovra.ActRetry:
+		return phrase{"Retrying " + pipeline, "The failed and canceled jobs of " + pipeline + " run again.", upper + " was not retried.", upper + " was already retried", "Retry the pipeline"}
+	case kovra.ActRetryJob:
+		return phrase{"Retrying " + job, "The " + job + " runs again.", "The " + job + " was not retried.", "The " + job + " was already retried", "Retry the job"}
+	case kovra.ActPlay:
+		return phrase{"Starting " + job, "The " + job + " is started.", "The " + job + " was not started.", "The " + job + " was already started", "Play the job"}
+	case kovra.ActLink:
+		return phrase{"Linking " + app + " to " + project, app + " is linked to " + project + ". " + here + " hears of its pipelines.", app + " was not linked to " + project + ".", app + " was already linked", "Link the app"}
+	case kovra.ActUnlink:
+		return phrase{"Unlinking " + app, app + " has no GitLab project any more. The app stays.", app + " was not unlinked.", app + " was already unlinked", "Unlink the app"}
+	case kovra.ActCreateApp:
+		return phrase{"Creating " + app, app + " is created. It has no GitLab project yet.", app + " was not created.", app + " was already created", "Create the app"}
+	case kovra.ActDeleteApp:
+		return phrase{"Deleting " + app, app + " is deleted.", app + " was not deleted.", app + " was already deleted", "Delete the app"}
+	case kovra.ActSubscribe:
+		return phrase{"Subscribing " + here + " to " + app, here + " hears of " + app + ": " + broadcastWords(a.Params.Broadcast) + ".", here + " was not subscribed to " + app + ".", here + " was already subscribed to " + app, "Subscribe the channel"}
+	case kovra.ActUnsubscribe:
+		return phrase{"Unsubscribing " + here + " from " + app, here + " hears no more of " + app + ".", here + " was not unsubscribed from " + app + ".", here + " was already unsubscribed from " + app, "Unsubscribe the channel"}
+	default:
+		kind := prose(string(a.Kind), maxName)
+		return phrase{"Doing " + kind, "Done: " + kind + ".", "Not done: " + kind + ".", "Already done: " + kind, "Do it"}
+	}
+}
+
+func confirmWords(k kovra.ActionKind) string {
+	switch k {
+	case kovra.ActLink:
+		return "Yes, link it"
+	case kovra.ActUnlink:
+		return "Yes, unlink it"
+	case kovra.ActDeleteApp:
+		return "Yes, delete it"
+	default:
+		return "Yes, do it"
+	}
+}
+
+// failedWords stand where nobody gave a reason.
+func failedWords(k kovra.ErrorKind) string {
+	switch k {
+	case kovra.Unavailable:
+		return "GitLab does not answer. Try again in a moment."
+	case kovra.Unclear:
+		return "It is not clear whether it happened. Look in GitLab before you try again."
+	case kovra.Denied:
+		return "GitLab does not allow it."
+	case kovra.NotFound:
+		return "GitLab does not know it."
+	case kovra.Conflict:
+		return "It is not possible in its present state."
+	case kovra.Invalid:
+		return "GitLab did not accept it."
+	default:
+		return "Something went wrong on our side; it is in the log of the bot."
+	}
+}
+
+// auditWords says what was done, in the record.
+func auditWords(a kovra.Action, r *kovra.Run) string {
+	what := ""
+	if r.Remote != 0 {
+		what = " pipeline " + pipelineLink(r)
+	}
+	app := " *" + prose(a.App, maxName) + "*"
+	job := " job " + code(or(a.Params.JobName, fmt.Sprintf("#%d", a.Job)), maxName)
+	switch a.Kind {
+	case kovra.ActRun:
+		ref := ""
+		if a.Params.Ref != "" {
+			ref = " on " + code(a.Params.Ref, maxName)
+		}
+		return "start" + or(what, " a pipeline") + " of" + app + ref
+	case kovra.ActCancel:
+		return "cancel" + or(what, " a pipeline") + " of" + app
+	case kovra.ActRetry:
+		return "retry" + or(what, " a pipeline") + " of" + app
+	case kovra.ActRetryJob:
+		return "retry" + job + " of" + app
+	case kovra.ActPlay:
+		return "play" + job + " of" + app
+	case kovra.ActLink:
+		return "link" + app + " to " + code(or(a.Outcome.Project, a.Params.Project), maxName)
+	case kovra.ActUnlink:
+		return "unlink" + app
+	case kovra.ActCreateApp:
+		return "create" + app
+	case kovra.ActDeleteApp:
+		return "delete" + app
+	case kovra.ActSubscribe:
+		return "subscribe " + channel(a.Channel) + " to" + app
+	case kovra.ActUnsubscribe:
+		return "unsubscribe " + channel(a.Channel) + " from" + app
+	default:
+		return prose(string(a.Kind), maxName) + app
+	}
+}
+
+// nowWords says how it stands with a pipeline now.
+func nowWords(r *kovra.Run) string {
+	return dots(pipelineLink(r)+" is now "+icon(r.Status)+" *"+statusWords(r.Status)+"*", refText(r))
+}
+
+// unavailableWords says why something is not possible now.
+func unavailableWords(u Unavailable) string {
+	r := &u.View.Run
+	pipeline := "Pipeline " + pipelineLink(r)
+	state := "*" + statusWords(r.Status) + "*"
+	job, jobState := "The job", ""
+	if u.Job != nil {
+		job, jobState = "The job "+code(u.Job.Name, maxRef), "*"+statusWords(u.Job.Status)+"*"
+	}
+	switch {
+	case u.View.App.Project == 0:
+		return fmt.Sprintf(saysConnect, prose(appName(u.View), maxName))
+	case !linked(u.View):
+		return pipeline + " is of a project that this app is no longer linked to."
+	case u.Kind == kovra.ActCancel && r.Status == kovra.Canceling:
+		return pipeline + " is being canceled already."
+	case u.Kind == kovra.ActCancel:
+		return pipeline + " cannot be canceled: it is " + state + " now, and only what is Pending or Running can be."
+	case u.Kind == kovra.ActRetry:
+		return pipeline + " cannot be retried: it is " + state + " now, and only what Failed or is Canceled can be."
+	case u.Kind == kovra.ActRetryJob && u.Job != nil && u.Job.Status == kovra.Failed:
+		return job + " cannot be retried: a newer attempt exists."
+	case u.Kind == kovra.ActRetryJob:
+		return job + " cannot be retried: it is " + or(jobState, "gone") + " now, and only what Failed can be."
+	case u.Kind == kovra.ActPlay:
+		return job + " cannot be started: it is " + or(jobState, "gone") + " now, and only a manual job can be."
+	default:
+		return "This is not possible now: the pipeline is " + state + "."
+	}
+}

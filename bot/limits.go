@@ -1,0 +1,165 @@
+package bot
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/slack-go/slack"
+)
+
+// Slack's limits, in characters unless said otherwise.
+const (
+	maxBlocks        = 50
+	maxMessage       = 10000 // everything in a message; Slack refuses near 13,000
+	maxEditText      = 4000
+	maxFallback      = 3900
+	maxSection       = 3000
+	maxField         = 2000
+	maxFields        = 10
+	maxContext       = 10 // elements
+	maxContextText   = 2000
+	maxActions       = 25 // elements
+	maxHeader        = 150
+	maxButtonText    = 75
+	maxButtonValue   = 2000
+	maxActionID      = 255
+	maxConfirmTitle  = 100
+	maxConfirmText   = 300
+	maxConfirmButton = 30
+	maxURL           = 3000
+)
+
+// Check returns an error that names every limit of Slack's which the message breaks:
+// sizes, counts, empty texts and action ids that are not unique.
+func Check(blocks []slack.Block, text string) error {
+	c := checker{seen: map[string]bool{}}
+	c.length("text", text, 1, maxEditText)
+	if len(blocks) > maxBlocks {
+		c.fail("%d blocks, at most %d", len(blocks), maxBlocks)
+	}
+	for i, b := range blocks {
+		c.block(i, b)
+	}
+	if c.total > maxMessage {
+		c.fail("%d characters in all, at most %d", c.total, maxMessage)
+	}
+	return errors.Join(c.errs...)
+}
+
+type checker struct {
+	errs  []error
+	seen  map[string]bool // action ids
+	total int
+}
+
+func (c *checker) fail(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf(format, args...))
+}
+
+func (c *checker) length(what, s string, low, high int) {
+	n := utf8.RuneCountInString(s)
+	if what != "text" {
+		c.total += n
+	}
+	if n < low || n > high {
+		c.fail("%s has %d characters, it may have %d to %d", what, n, low, high)
+	}
+	if !utf8.ValidString(s) {
+		c.fail("%s is not UTF-8", what)
+	}
+}
+
+func (c *checker) block(i int, b slack.Block) {
+	at := fmt.Sprintf("block %d (%s)", i, b.BlockType())
+	switch b := b.(type) {
+	case *slack.SectionBlock:
+		if b.Text == nil && len(b.Fields) == 0 {
+			c.fail("%s has no text", at)
+		}
+		c.text(at, b.Text, maxSection)
+		if len(b.Fields) > maxFields {
+			c.fail("%s has %d fields, at most %d", at, len(b.Fields), maxFields)
+		}
+		for _, f := range b.Fields {
+			c.text(at, f, maxField)
+		}
+		if b.Accessory != nil && b.Accessory.ButtonElement != nil {
+			c.button(at, b.Accessory.ButtonElement)
+		}
+	case *slack.ContextBlock:
+		c.count(at, len(b.ContextElements.Elements), maxContext)
+		for _, e := range b.ContextElements.Elements {
+			if t, ok := e.(*slack.TextBlockObject); ok {
+				c.text(at, t, maxContextText)
+			}
+		}
+	case *slack.ActionBlock:
+		c.count(at, len(b.Elements.ElementSet), maxActions)
+		for _, e := range b.Elements.ElementSet {
+			if button, ok := e.(*slack.ButtonBlockElement); ok {
+				c.button(at, button)
+			}
+		}
+	case *slack.HeaderBlock:
+		c.text(at, b.Text, maxHeader)
+	case *slack.DividerBlock:
+	default:
+		c.fail("%s is a kind that messages of ours do not have", at)
+	}
+}
+
+func (c *checker) count(at string, n, high int) {
+	if n < 1 || n > high {
+		c.fail("%s has %d elements, it may have 1 to %d", at, n, high)
+	}
+}
+
+func (c *checker) text(at string, t *slack.TextBlockObject, high int) {
+	if t != nil {
+		c.length(at, t.Text, 1, high)
+	}
+}
+
+func (c *checker) button(at string, b *slack.ButtonBlockElement) {
+	at = fmt.Sprintf("%s, button %q", at, b.ActionID)
+	c.text(at+" text", b.Text, maxButtonText)
+	c.length(at+" value", b.Value, 0, maxButtonValue)
+	c.length(at+" url", b.URL, 0, maxURL)
+	c.length(at+" action id", b.ActionID, 1, maxActionID)
+	if c.seen[b.ActionID] {
+		c.fail("%s: the action id is not unique", at)
+	}
+	c.seen[b.ActionID] = true
+	if b.Confirm != nil {
+		c.text(at+" confirm title", b.Confirm.Title, maxConfirmTitle)
+		c.text(at+" confirm text", b.Confirm.Text, maxConfirmText)
+		c.text(at+" confirm button", b.Confirm.Confirm, maxConfirmButton)
+		c.text(at+" deny button", b.Confirm.Deny, maxConfirmButton)
+	}
+}
+
+// fitLines returns as many lines as fit into n characters, joined, and how many are
+// left out. more gives the line that says so; it is counted.
+func fitLines(lines []string, n int, more func(left int) string) string {
+	total := 0
+	for i, l := range lines {
+		total += utf8.RuneCountInString(l) + 1
+		if total > n {
+			return fitSome(lines, i, n, more)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func fitSome(lines []string, keep, n int, more func(left int) string) string {
+	for ; keep >= 0; keep-- {
+		s := strings.Join(append(slices.Clone(lines[:keep]), more(len(lines)-keep)), "\n")
+		if utf8.RuneCountInString(s) <= n {
+			return s
+		}
+	}
+	return ellipsis
+}

@@ -1,0 +1,298 @@
+package bot
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/slack-go/slack"
+
+	"kovra.dev/chatops/internal/kovra"
+)
+
+// RenderConnect is what every surface of an app without a project shows.
+func RenderConnect(app string) Answer {
+	text := fmt.Sprintf(saysConnect, prose(app, maxName))
+	return Answer{Text: text, Blocks: row([]slack.Block{section(text)}, connectButton(app))}
+}
+
+// RenderError tells a person what is wrong: the public sentence of err, or the question
+// of a [*Choose].
+func RenderError(err error) Answer {
+	if c, ok := errors.AsType[*Choose](err); ok {
+		return RenderChoose(c)
+	}
+	mark := "⚠️ "
+	switch kovra.KindOf(err) {
+	case kovra.Denied:
+		mark = "🔒 "
+	case kovra.Unavailable:
+		mark = "⏳ "
+	}
+	return notice(mark + prose(kovra.PublicText(err), 1000))
+}
+
+// maxChoices is how many apps are offered as buttons.
+const maxChoices = 20
+
+// RenderChoose asks which app is meant. Each button carries the whole command.
+func RenderChoose(c *Choose) Answer {
+	head := fmt.Sprintf(saysWhichApp, code(c.Command.typed(), 100))
+	var buttons []*slack.ButtonBlockElement
+	for _, app := range c.Apps[:min(len(c.Apps), maxChoices)] {
+		value := c.Command.WithApp(app).String()
+		if utf8.RuneCountInString(value) > maxButtonValue/10 && len(c.Apps) > 3 || utf8.RuneCountInString(value) > maxButtonValue {
+			return notice(saysWhichAppTyped + " " + listed(codes(c.Apps), maxChoices))
+		}
+		buttons = append(buttons, button(ActionChoose+":"+clip(app, maxName), value, clip(app, maxName)))
+	}
+	blocks := row([]slack.Block{section(head)}, buttons...)
+	if len(c.Apps) > maxChoices {
+		blocks = append(blocks, contextLine(fmt.Sprintf(saysMoreApps, len(c.Apps)-maxChoices)))
+	}
+	return Answer{Text: head, Blocks: blocks}
+}
+
+func codes(names []string) []string {
+	out := make([]string, 0, len(names))
+	for _, n := range names {
+		out = append(out, code(n, maxName))
+	}
+	return out
+}
+
+// RenderBuilds answers every command of builds until there are any.
+func RenderBuilds() Answer { return notice(saysBuilds) }
+
+// RenderHelp answers help: of everything, or of one group or verb where words name it.
+func RenderHelp(group string, words []string) Answer {
+	topic := ""
+	if len(words) > 0 {
+		topic = strings.ToLower(strings.Join(words, "-"))
+	}
+	if topic == GroupPipeline || topic == GroupKovra {
+		group, topic = topic, ""
+	}
+	var blocks []slack.Block
+	for _, g := range []string{GroupPipeline, GroupKovra} {
+		lines := helpLines(g, topic)
+		if len(lines) > 0 && (topic != "" || group == g || group == GroupKovra) {
+			blocks = append(blocks, section(append([]string{"*" + helpHeads[g] + "*"}, lines...)...))
+		}
+	}
+	if len(blocks) == 0 {
+		return RenderHelp(GroupKovra, nil)
+	}
+	if topic == "" {
+		blocks = append(blocks, contextLine(saysHelpFoot))
+	}
+	return Answer{Text: saysHelp, Blocks: blocks}
+}
+
+func helpLines(group, topic string) []string {
+	var lines []string
+	for _, s := range specs {
+		if s.group != group || topic != "" && topic != s.verb {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("`%s`  %s", escape(s.usageLine()), about[s.verb]))
+		if topic != "" {
+			lines = append(lines, fmt.Sprintf("Example: `%s`", escape(s.example)))
+		}
+	}
+	return lines
+}
+
+// Hook is what somebody needs who sets up the webhook by hand.
+type Hook struct {
+	URL    string
+	Secret string   // where the secret is to be found, never the secret itself
+	Events []string // GitLab's names of the triggers
+}
+
+// Deed is an action with what its answer shows besides.
+type Deed struct {
+	Action  kovra.Action
+	Run     kovra.Run // that it is about, or that came of it; zero: none
+	JobName string
+	Project kovra.Project
+	App     kovra.App
+	Hook    Hook // for a link whose hook is to be set up by hand
+}
+
+// RenderAction is the private answer about an action, however far it is.
+func RenderAction(d Deed) Answer {
+	a := d.Action
+	switch a.State {
+	case kovra.ActionDone:
+		return renderDone(d)
+	case kovra.ActionFailed:
+		return renderActionFailed(d)
+	case kovra.ActionAsks:
+		text := "❓ " + prose(or(a.Outcome.Reason, fmt.Sprintf(saysSure, actionPhrase(d).plain)), maxReason)
+		yes := button(ActionConfirm, strconv.FormatInt(a.ID, 10), confirmWords(a.Kind))
+		yes.Style = slack.StyleDanger
+		return Answer{Text: text, Blocks: row([]slack.Block{section(text)}, yes)}
+	default:
+		return notice("⏳ " + actionPhrase(d).going + "…")
+	}
+}
+
+func renderDone(d Deed) Answer {
+	a := d.Action
+	text := "✅ " + actionPhrase(d).done
+	blocks := []slack.Block{section(text)}
+	for _, l := range doneNotes(d) {
+		blocks = append(blocks, contextLine(clipEscaped(l, maxContextText)))
+	}
+	var buttons []*slack.ButtonBlockElement
+	switch {
+	case a.Kind == kovra.ActLink || a.Kind == kovra.ActSubscribe:
+		buttons = append(buttons, button(ActionList, Place{App: a.App}.String(), "Pipelines"), open("project", d.Project.URL, "View in GitLab"))
+	case a.Kind == kovra.ActCreateApp || a.Kind == kovra.ActUnlink:
+		buttons = append(buttons, connectButton(a.App))
+	case a.Kind.Permission() == kovra.MayAct:
+		if d.Run.ID != 0 {
+			buttons = append(buttons, jobsButton(&d.Run, ""))
+		}
+		buttons = append(buttons, open("result", or(a.Outcome.URL, d.Run.URL), "View in GitLab"))
+		if a.Outcome.Moved != "" {
+			buttons = append(buttons, runButton(a.App, d.Run.Ref))
+		}
+	}
+	if a.Kind == kovra.ActLink && a.Outcome.Hook == kovra.HookByHand {
+		blocks = append(blocks, handmadeHook(d)...)
+	}
+	return Answer{Text: text, Blocks: row(blocks, buttons...)}
+}
+
+// doneNotes is what else to know of something that was done.
+func doneNotes(d Deed) []string {
+	a, o := d.Action, d.Action.Outcome
+	var notes []string
+	add := func(when bool, note string) {
+		if when {
+			notes = append(notes, note)
+		}
+	}
+	add(len(a.Params.Variables) > 0, "Variables: "+listed(codes(a.Params.Variables), 20))
+	add(len(a.Params.Inputs) > 0, "Inputs: "+listed(codes(inputNames(a.Params.Inputs)), 20))
+	add(o.Moved != "", fmt.Sprintf(saysMoved, code(or(o.Ref, d.Run.Ref), maxRef), code(kovra.ShortSHA(o.Moved), 8)))
+	if a.Kind == kovra.ActLink {
+		add(o.Created, fmt.Sprintf(saysAppCreated, prose(a.App, maxName)))
+		add(o.Hook == kovra.HookCreated, saysHookCreated)
+		add(o.Hook == kovra.HookFound, saysHookFound)
+		add(o.Existing > 0, fmt.Sprintf(saysExisting, plural(o.Existing, "pipeline", "pipelines")))
+	}
+	add((a.Kind == kovra.ActLink || a.Kind == kovra.ActSubscribe) && !o.Member, fmt.Sprintf(saysInvite, channel(a.Channel)))
+	add(o.Hook == kovra.HookRemoved, saysHookRemoved)
+	add(o.Hook == kovra.HookKept, saysHookKept)
+	add(o.Reason != "", prose(o.Reason, maxReason))
+	return notes
+}
+
+func inputNames(inputs map[string]string) []string {
+	names := make([]string, 0, len(inputs))
+	for n := range inputs {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// handmadeHook says how to set up the webhook without us.
+func handmadeHook(d Deed) []slack.Block {
+	lines := []string{saysHookByHand}
+	if d.Action.Outcome.HookNote != "" {
+		lines[0] += " (" + prose(d.Action.Outcome.HookNote, 300) + ")"
+	}
+	settings := "Settings → Webhooks"
+	if d.Project.URL != "" {
+		settings = link(d.Project.URL+"/-/hooks", settings)
+	}
+	lines = append(lines,
+		"In GitLab, "+settings+" → Add new webhook:",
+		"• URL: "+code(or(d.Hook.URL, "KOVRA_PUBLIC_URL/webhooks/gitlab"), maxLinkURL),
+		"• Secret token: "+prose(or(d.Hook.Secret, saysHookSecret), 200),
+		"• Trigger: "+prose(or(strings.Join(d.Hook.Events, ", "), saysHookEvents), 300),
+	)
+	return []slack.Block{section(lines...)}
+}
+
+func renderActionFailed(d Deed) Answer {
+	a := d.Action
+	reason := prose(a.Outcome.Reason, maxReason)
+	if reason == "" {
+		reason = failedWords(a.Outcome.Kind)
+	}
+	text := "❌ " + actionPhrase(d).not + " " + reason
+	var buttons []*slack.ButtonBlockElement
+	if d.Run.ID != 0 {
+		buttons = append(buttons, jobsButton(&d.Run, ""))
+	}
+	buttons = append(buttons, open("result", or(a.Outcome.URL, or(d.Run.URL, d.Project.URL)), "View in GitLab"))
+	return Answer{Text: text, Blocks: row([]slack.Block{section(text)}, buttons...)}
+}
+
+// RenderTaken answers somebody who asks for what is done or on its way already: the first
+// click wins, and later ones learn whose it was.
+func RenderTaken(d Deed, asker string) Answer {
+	a := d.Action
+	who := "by " + mention(a.By.ID, a.By.Name)
+	if a.By.ID == asker {
+		who = "by you"
+	}
+	state := ""
+	if a.Open() {
+		state = " It is on its way."
+	}
+	text := fmt.Sprintf("☝️ %s %s%s%s", actionPhrase(d).already, who, at(date(a.CreatedAt)), "."+state)
+	blocks := []slack.Block{section(text)}
+	if d.Run.ID == 0 {
+		return Answer{Text: text, Blocks: blocks}
+	}
+	blocks = append(blocks, contextLine(nowWords(&d.Run)))
+	return Answer{Text: text, Blocks: row(blocks, jobsButton(&d.Run, ""), open("pipeline", d.Run.URL, "View in GitLab"))}
+}
+
+func at(date string) string {
+	if date == "" {
+		return ""
+	}
+	return ", " + date
+}
+
+// Unavailable is an action that was asked for though it is not offered now.
+type Unavailable struct {
+	Kind kovra.ActionKind
+	View kovra.View // of the run, as it is now
+	Job  *kovra.Job // the job that it is about, or nil
+	// Attempt is what the button carried; 0: it was typed.
+	Attempt int
+}
+
+// RenderUnavailable says why the action is not possible, what the state is now, and what
+// is possible instead.
+func RenderUnavailable(u Unavailable) Answer {
+	r := &u.View.Run
+	lines := []string{unavailableWords(u)}
+	if u.Attempt != 0 && u.Attempt != r.Attempt() {
+		lines = append(lines, fmt.Sprintf(saysOtherAttempt, r.Attempt()))
+	}
+	blocks := []slack.Block{section("☝️ " + strings.Join(lines, " ")), contextLine(headline(u.View))}
+	buttons := []*slack.ButtonBlockElement{jobsButton(r, "")}
+	if linked(u.View) {
+		buttons = append(buttons, changeButton(r, ""))
+	}
+	buttons = append(buttons, open("pipeline", r.URL, "View in GitLab"))
+	switch {
+	case u.View.App.Project == 0:
+		buttons = append(buttons, connectButton(appName(u.View)))
+	case linked(u.View):
+		buttons = append(buttons, runButton(appName(u.View), r.Ref))
+	}
+	return Answer{Text: strings.Join(lines, " "), Blocks: row(blocks, buttons...)}
+}

@@ -1,0 +1,182 @@
+package bot
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/slack-go/slack"
+
+	"kovra.dev/chatops/internal/kovra"
+)
+
+// JobsPage is how many jobs one page has.
+const JobsPage = 12
+
+// jobRow is a job with the run that it belongs to.
+type jobRow struct {
+	job     kovra.Job
+	run     *kovra.Run
+	all     []kovra.Job
+	heading string // of the stage or the child pipeline that it is in
+	child   bool
+}
+
+// RenderJobs answers the Jobs button and `/pipeline jobs`: the current jobs stage by stage,
+// child pipelines below their trigger jobs. Pages count from 0; one that does not exist shows the last.
+func RenderJobs(v kovra.View, page int) Answer {
+	rows := jobRows(v)
+	pages := max((len(rows)+JobsPage-1)/JobsPage, 1)
+	page = min(max(page, 0), pages-1)
+	head := headline(v)
+	facts := plural(len(rows), "job", "jobs")
+	if pages > 1 {
+		facts += fmt.Sprintf(" · page %d of %d", page+1, pages)
+	}
+	blocks := []slack.Block{section(head), contextLine(facts)}
+	if len(rows) == 0 {
+		blocks = append(blocks, section(saysNoJobs))
+	}
+	heading := ""
+	for _, r := range rows[page*JobsPage : min((page+1)*JobsPage, len(rows))] {
+		if r.heading != heading {
+			heading = r.heading
+			blocks = append(blocks, contextLine(heading))
+		}
+		blocks = append(blocks, jobBlocks(v, r)...)
+	}
+	buttons := []*slack.ButtonBlockElement{}
+	if page > 0 {
+		buttons = append(buttons, pageButton(&v.Run, page-1, "Previous page"))
+	}
+	if page < pages-1 {
+		buttons = append(buttons, pageButton(&v.Run, page+1, "Next page"))
+	}
+	if linked(v) {
+		buttons = append(buttons, changeButton(&v.Run, ""))
+	}
+	buttons = append(buttons, open("pipeline", v.Run.URL, "View in GitLab"))
+	return Answer{Text: head, Blocks: row(blocks, buttons...)}
+}
+
+func pageButton(r *kovra.Run, page int, label string) *slack.ButtonBlockElement {
+	return button(ActionJobsPage+":"+strconv.Itoa(page), Value{Run: r.ID, Attempt: r.Attempt(), Page: page}.String(), label)
+}
+
+// jobRows puts the jobs in the order in which they are shown.
+func jobRows(v kovra.View) []jobRow {
+	var rows []jobRow
+	shown := map[int64]bool{}
+	for _, j := range kovra.CurrentJobs(v.Run.Stages, v.Jobs) {
+		rows = append(rows, jobRow{job: j, run: &v.Run, all: v.Jobs, heading: "*" + prose(or(j.Stage, "–"), maxName) + "*"})
+		for i := range v.Children {
+			c := &v.Children[i]
+			if j.Bridge && !shown[c.Run.ID] && (c.Run.Parent.Job == j.ID || c.Run.Remote == j.Downstream.Pipeline) {
+				shown[c.Run.ID] = true
+				rows = append(rows, childRows(c, j.Name)...)
+			}
+		}
+	}
+	for i := range v.Children {
+		if c := &v.Children[i]; !shown[c.Run.ID] {
+			shown[c.Run.ID] = true
+			rows = append(rows, childRows(c, "")...)
+		}
+	}
+	return rows
+}
+
+func childRows(c *kovra.Child, trigger string) []jobRow {
+	name := "child pipeline " + pipelineLink(&c.Run)
+	if trigger != "" {
+		name = code(trigger, maxName) + " › " + name
+	}
+	var rows []jobRow
+	for _, j := range kovra.CurrentJobs(c.Run.Stages, c.Jobs) {
+		heading := fmt.Sprintf("↳ %s %s · %s", icon(c.Run.Status), name, prose(or(j.Stage, "–"), maxName))
+		rows = append(rows, jobRow{job: j, run: &c.Run, all: c.Jobs, heading: heading, child: true})
+	}
+	return rows
+}
+
+// jobBlocks is one job: with a single button beside it, or with a row of them below.
+func jobBlocks(v kovra.View, r jobRow) []slack.Block {
+	j := r.job
+	text := jobLine(v, r)
+	logs := logButton(j)
+	change := jobChange(v, r)
+	switch {
+	case change == nil:
+		return []slack.Block{sectionWith(text, logs)}
+	case logs == nil:
+		return []slack.Block{sectionWith(text, change)}
+	default:
+		return row([]slack.Block{section(text)}, logs, change)
+	}
+}
+
+func jobLine(v kovra.View, r jobRow) string {
+	j := r.job
+	indent := ""
+	if r.child {
+		indent = "↳ "
+	}
+	words := statusWords(j.Status)
+	if j.Status == kovra.Failed && !j.Counts() {
+		words += ", which is allowed"
+	}
+	return dots(indent+icon(j.Status)+" "+code(j.Name, maxRef), words, reasonWords(j.FailureReason), jobSpan(j), downstreamText(v, j))
+}
+
+// downstreamText leads to a pipeline that the job started in another project.
+func downstreamText(v kovra.View, j kovra.Job) string {
+	d := j.Downstream
+	if d.Pipeline == 0 || d.Project == v.Run.Project {
+		return ""
+	}
+	return fmt.Sprintf("↗ downstream pipeline %s %s", link(d.URL, fmt.Sprintf("#%d", d.Pipeline)), icon(d.Status))
+}
+
+// logButton leads to GitLab's page of the job, or is nil for a job that has no log.
+func logButton(j kovra.Job) *slack.ButtonBlockElement {
+	if j.Bridge || j.StartedAt.IsZero() && !j.Status.Final() && j.Status != kovra.Running && j.Status != kovra.Canceling || j.Status == kovra.Skipped {
+		return nil
+	}
+	return open("log:"+strconv.FormatInt(j.ID, 10), j.URL, "Log")
+}
+
+// jobChange is Retry job or Play, whichever is available now, or nil.
+func jobChange(v kovra.View, r jobRow) *slack.ButtonBlockElement {
+	if !linked(v) {
+		return nil
+	}
+	if _, newer := kovra.Successor(r.job, r.all); newer {
+		return nil
+	}
+	switch r.job.Status {
+	case kovra.Failed:
+		return retryJobButton(r.run, r.job)
+	case kovra.Manual:
+		return playButton(r.run, r.job)
+	default:
+		return nil
+	}
+}
+
+// playButton starts a manual job, after a question.
+func playButton(r *kovra.Run, j kovra.Job) *slack.ButtonBlockElement {
+	b := button(ActionPlay+":"+strconv.FormatInt(j.ID, 10), jobValue(r, j), "Play")
+	text := fmt.Sprintf(saysPlayConfirm, clip(clean(j.Name), maxName), clip(clean(r.Ref), maxName))
+	b.Confirm = slack.NewConfirmationBlockObject(plainText("Play this job?"), plainText(text), plainText("Play"), plainText("Not now"))
+	return b
+}
+
+// RenderLog answers `/pipeline log`.
+func RenderLog(v kovra.View, j kovra.Job) Answer {
+	r := jobRow{job: j, run: &v.Run, all: v.Jobs}
+	text := jobLine(v, r)
+	blocks := []slack.Block{section(text)}
+	if j.Log == kovra.LogCut && len(j.Excerpt.Lines) > 0 {
+		blocks = append(blocks, section(excerptText(j.Excerpt, maxSection-100)))
+	}
+	return Answer{Text: text, Blocks: row(blocks, logButton(j), jobChange(v, r), open("job", j.URL, "View in GitLab"))}
+}

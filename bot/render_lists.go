@@ -1,0 +1,264 @@
+package bot
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/slack-go/slack"
+
+	"kovra.dev/chatops/internal/kovra"
+)
+
+// ListPage is how many pipelines one page of a list has.
+const ListPage = 5
+
+// List is one page of an app's pipelines.
+type List struct {
+	App     kovra.App
+	Project kovra.Project
+	Ref     string      // only this ref; "": all
+	Runs    []kovra.Run // newest first, at most ListPage
+	// Older and Newer are the remote ids that the next pages start from; 0: there is no such page.
+	Older, Newer int64
+}
+
+// RenderList answers `/pipeline`: a card per pipeline, and Run Pipeline. An app without a
+// project gets the prompt to connect one.
+func RenderList(l List) Answer {
+	if l.App.Project == 0 {
+		return RenderConnect(l.App.Name)
+	}
+	head := fmt.Sprintf("*Pipelines of %s*", prose(l.App.Name, maxName))
+	if l.Ref != "" {
+		head += " on " + code(l.Ref, maxRef)
+	}
+	blocks := []slack.Block{section(head)}
+	if len(l.Runs) == 0 {
+		blocks = append(blocks, section(emptyList(l)))
+	}
+	for i := range l.Runs[:min(len(l.Runs), ListPage)] {
+		blocks = append(blocks, listCard(l, &l.Runs[i])...)
+	}
+	place := Place{App: l.App.Name, Ref: clip(l.Ref, 1000)}
+	buttons := []*slack.ButtonBlockElement{runButton(l.App.Name, l.Ref)}
+	if l.Newer != 0 {
+		place.Before, place.After = 0, l.Newer
+		buttons = append(buttons, button(ActionNewer, place.String(), "Newer"))
+	}
+	if l.Older != 0 {
+		place.Before, place.After = l.Older, 0
+		buttons = append(buttons, button(ActionOlder, place.String(), "Older"))
+	}
+	return Answer{Text: head, Blocks: row(blocks, buttons...)}
+}
+
+func emptyList(l List) string {
+	if l.Ref == "" {
+		return saysNoPipelines
+	}
+	if s, ok := nearestSpec(GroupPipeline, l.Ref); ok {
+		return fmt.Sprintf(saysNoPipelinesNear, code(l.Ref, maxRef), "`"+escape(s.example)+"`")
+	}
+	return fmt.Sprintf(saysNoPipelinesOf, code(l.Ref, maxRef))
+}
+
+func listCard(l List, r *kovra.Run) []slack.Block {
+	v := kovra.View{App: l.App, Project: l.Project, Run: *r}
+	suffix := ":" + strconv.FormatInt(r.ID, 10)
+	head := dots(icon(r.Status)+" *"+statusWords(r.Status)+"*", refText(r), pipelineLink(r))
+	blocks := []slack.Block{section(joinNonEmpty("\n", []string{head, commitLine(l.Project, r), factsLine(v)}))}
+	buttons := []*slack.ButtonBlockElement{jobsButton(r, suffix)}
+	if linked(v) {
+		buttons = append(buttons, changeButton(r, suffix))
+	}
+	return row(blocks, append(buttons, open("pipeline"+suffix, r.URL, "View in GitLab"))...)
+}
+
+// AppRow is what is told of one app in a list.
+type AppRow struct {
+	App           kovra.App
+	Project       kovra.Project // zero: none linked
+	Subscriptions []kovra.Subscription
+	Last          *kovra.Run // the newest pipeline, or nil
+}
+
+// RenderApps answers `/kovra apps`.
+func RenderApps(rows []AppRow) Answer {
+	head := plural(len(rows), "app", "apps")
+	if len(rows) == 0 {
+		return notice(saysNoAppsYet)
+	}
+	lines := make([]string, 0, len(rows))
+	for _, r := range rows {
+		lines = append(lines, appLine(r))
+	}
+	blocks := []slack.Block{section("*" + head + "*")}
+	return Answer{Text: head, Blocks: append(blocks, sections(lines, "app", 7000)...)}
+}
+
+func appLine(r AppRow) string {
+	last := ""
+	if r.Last != nil {
+		last = dots("last pipeline "+icon(r.Last.Status)+" "+statusWords(r.Last.Status), refText(r.Last), pipelineLink(r.Last))
+	}
+	return "• " + dots("*"+prose(r.App.Name, maxName)+"*", projectText(r.App, r.Project), channelsText(r.Subscriptions), last)
+}
+
+func projectText(a kovra.App, p kovra.Project) string {
+	if a.Project == 0 {
+		return "no GitLab project"
+	}
+	return link(p.URL, prose(or(p.Path, strconv.FormatInt(a.Project, 10)), maxRef))
+}
+
+func channelsText(subs []kovra.Subscription) string {
+	var names []string
+	for _, s := range subs {
+		name := channel(s.Channel)
+		if s.Paused != "" {
+			name += " (paused)"
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return "no channel"
+	}
+	return listed(names, maxChannel)
+}
+
+// sections puts lines into as few sections as they need, within a number of characters.
+func sections(lines []string, what string, budget int) []slack.Block {
+	var blocks []slack.Block
+	for len(lines) > 0 && budget > 200 {
+		n, size := 0, 0
+		for n < len(lines) {
+			add := len([]rune(lines[n])) + 1
+			if size+add > min(maxSection-100, budget-100) && n > 0 {
+				break
+			}
+			size += add
+			n++
+		}
+		blocks = append(blocks, section(lines[:n]...))
+		lines, budget = lines[n:], budget-size
+	}
+	if len(lines) > 0 {
+		blocks = append(blocks, contextLine("and "+plural(len(lines), "more "+what, "more "+what+"s")))
+	}
+	return blocks
+}
+
+// RenderApp answers `/kovra app`: everything about one app.
+func RenderApp(r AppRow) Answer {
+	if r.App.Project == 0 {
+		a := RenderConnect(r.App.Name)
+		return a
+	}
+	name := prose(r.App.Name, maxName)
+	lines := []string{
+		"*" + name + "*",
+		"GitLab project: " + projectText(r.App, r.Project),
+		"Default branch: " + code(r.Project.DefaultBranch, maxRef),
+	}
+	if r.Last != nil {
+		lines = append(lines, "Last pipeline: "+dots(icon(r.Last.Status)+" "+statusWords(r.Last.Status), refText(r.Last), pipelineLink(r.Last), createdText(r.Last)))
+	}
+	lines = append(lines, "Webhook: "+hookText(r.Project))
+	blocks := []slack.Block{section(lines...)}
+	blocks = append(blocks, sections(subscriptionLines(r.Subscriptions, false), "channel", 3000)...)
+	if len(r.Subscriptions) == 0 {
+		blocks = append(blocks, contextLine(saysNoChannel))
+	}
+	if d := date(r.App.CreatedAt); d != "" {
+		blocks = append(blocks, contextLine("created "+d+" by "+mention(r.App.CreatedBy, "")))
+	}
+	list := button(ActionList, Place{App: r.App.Name}.String(), "Pipelines")
+	return Answer{Text: name, Blocks: row(blocks, list, runButton(r.App.Name, ""), open("project", r.Project.URL, "View in GitLab"))}
+}
+
+func hookText(p kovra.Project) string {
+	switch {
+	case p.Hook == 0:
+		return saysHookUnknown
+	case p.HookOurs:
+		return "in place, made by the bot"
+	default:
+		return "in place"
+	}
+}
+
+func subscriptionLines(subs []kovra.Subscription, withApp bool) []string {
+	var lines []string
+	for _, s := range subs {
+		name := ""
+		if withApp {
+			name = "*" + prose(s.App, maxName) + "*"
+		}
+		paused := ""
+		if s.Paused != "" {
+			paused = "⏸️ paused: " + prose(s.Paused, maxName*2)
+		}
+		lines = append(lines, "• "+dots(name, channel(s.Channel), broadcastWords(s.Broadcast), paused))
+	}
+	return lines
+}
+
+// RenderSubscriptions answers `/kovra subscriptions`.
+func RenderSubscriptions(subs []kovra.Subscription) Answer {
+	if len(subs) == 0 {
+		return notice(saysNoSubscriptions)
+	}
+	head := plural(len(subs), "subscription", "subscriptions")
+	return Answer{Text: head, Blocks: append([]slack.Block{section("*" + head + "*")}, sections(subscriptionLines(subs, true), "subscription", 7000)...)}
+}
+
+// AuditPage is how many entries one page of the record has.
+const AuditPage = 20
+
+// AuditRow is one entry of the record; Run is zero where the action was not about a pipeline.
+type AuditRow struct {
+	Action kovra.Action
+	Run    kovra.Run
+}
+
+// RenderAudit answers `/kovra audit`: who did what, newest first. older is the id of the
+// action that the next page starts before; 0: this is the last page.
+func RenderAudit(app string, rows []AuditRow, older int64) Answer {
+	head := "*Who did what*"
+	if app != "" {
+		head += " with *" + prose(app, maxName) + "*"
+	}
+	if len(rows) == 0 {
+		return notice(head + "\n" + saysNoAudit)
+	}
+	var lines []string
+	for _, r := range rows {
+		lines = append(lines, auditLine(r))
+	}
+	blocks := append([]slack.Block{section(head)}, sections(lines, "entry", 8500)...)
+	if older != 0 {
+		blocks = row(blocks, button(ActionAudit, Place{App: app, Before: older}.String(), "Older"))
+	}
+	return Answer{Text: head, Blocks: blocks}
+}
+
+func auditLine(r AuditRow) string {
+	a := r.Action
+	result := ""
+	switch a.State {
+	case kovra.ActionFailed:
+		result = "❌ " + prose(or(a.Outcome.Reason, "not done"), 120)
+	case kovra.ActionDone:
+		result = "✅ done"
+	case kovra.ActionAsks:
+		result = "waits for a yes"
+	default:
+		result = "⏳ on its way"
+	}
+	return "• " + dots(date(a.CreatedAt), mention(a.By.ID, a.By.Name), auditWords(a, &r.Run), result)
+}
+
+// notice is an answer of a line or two.
+func notice(text string) Answer {
+	return Answer{Text: clipEscaped(text, maxFallback), Blocks: []slack.Block{section(clipEscaped(text, maxSection))}}
+}
