@@ -1,0 +1,117 @@
+package gitlab
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"kovra.dev/chatops/internal/kovra"
+)
+
+const hookPages = 10
+
+// Hook is the webhook that a project needs. Secret and SigningToken may be empty,
+// but not both.
+type Hook struct {
+	URL          string
+	Secret       string // sent by GitLab as X-Gitlab-Token
+	SigningToken string // whsec_…; GitLab signs with it where it can
+}
+
+// EnsureHook makes the project's webhook, or mends the one that has our URL:
+// events of pipelines, jobs and pushes, our secrets, certificates checked; other
+// events that somebody switched on stay on. Class: by precondition; it looks
+// for our URL first, so it may be repeated after any error, and none is Unclear.
+// Denied: the token may not manage webhooks.
+func (c *Client) EnsureHook(ctx context.Context, projectID int64, h Hook) (id int64, created bool, err error) {
+	if h.URL == "" || (h.Secret == "" && h.SigningToken == "") {
+		return 0, false, kovra.Errorf(kovra.Invalid, "A webhook needs a URL and a secret.")
+	}
+	id, err = c.findHook(ctx, projectID, h.URL)
+	if err != nil {
+		return 0, false, hookDenied(err)
+	}
+	if id != 0 {
+		return id, false, hookDenied(c.editHook(ctx, projectID, id, h))
+	}
+	made, err := fetch(ctx, c, hookCall(h), func(o gl.RequestOptionFunc) (*gl.ProjectHook, *gl.Response, error) {
+		return c.gl.Projects.AddProjectHook(projectID, &gl.AddProjectHookOptions{
+			Name: new("Kovra"), URL: &h.URL, Token: optional(h.Secret), SigningToken: optional(h.SigningToken),
+			PipelineEvents: new(true), JobEvents: new(true), PushEvents: new(true), EnableSSLVerification: new(true),
+		}, o)
+	})
+	if err != nil {
+		return 0, false, hookDenied(err)
+	}
+	return made.ID, true, nil
+}
+
+func hookCall(h Hook) call {
+	return call{doing: "set up the webhook", noun: "such project", secrets: []string{h.Secret, h.SigningToken}}
+}
+
+// findHook returns the oldest hook with the URL, or 0.
+func (c *Client) findHook(ctx context.Context, projectID int64, url string) (int64, error) {
+	hooks, _, err := collect(ctx, c, call{doing: "list the webhooks", noun: "such project"}, hookPages,
+		func(n int64, o gl.RequestOptionFunc) ([]*gl.ProjectHook, *gl.Response, error) {
+			return c.gl.Projects.ListProjectHooks(projectID, &gl.ListProjectHooksOptions{ListOptions: page(n)}, o)
+		})
+	if err != nil {
+		return 0, err
+	}
+	id := int64(0)
+	for _, k := range hooks {
+		if sameURL(k.URL, url) && (id == 0 || k.ID < id) {
+			id = k.ID
+		}
+	}
+	return id, nil
+}
+
+func sameURL(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
+
+func (c *Client) editHook(ctx context.Context, projectID, id int64, h Hook) error {
+	_, err := fetch(ctx, c, hookCall(h), func(o gl.RequestOptionFunc) (*gl.ProjectHook, *gl.Response, error) {
+		return c.gl.Projects.EditProjectHook(projectID, id, &gl.EditProjectHookOptions{
+			URL: &h.URL, Token: optional(h.Secret), SigningToken: optional(h.SigningToken),
+			PipelineEvents: new(true), JobEvents: new(true), PushEvents: new(true), EnableSSLVerification: new(true),
+		}, o)
+	})
+	return err
+}
+
+// RemoveHook takes a webhook away; one that is gone already is fine. Class: by id.
+func (c *Client) RemoveHook(ctx context.Context, projectID, id int64) error {
+	err := c.do(ctx, call{doing: "remove the webhook", noun: "such webhook"}, func(o gl.RequestOptionFunc) (*gl.Response, error) {
+		return c.gl.Projects.DeleteProjectHook(projectID, id, o)
+	})
+	if err != nil && kovra.KindOf(err) == kovra.NotFound {
+		return nil
+	}
+	return hookDenied(err)
+}
+
+// hookDenied tells what right is missing. GitLab answers 404 to a token that may see
+// the project but not its webhooks, and whoever gets here has seen the project.
+func hookDenied(err error) error {
+	r, ok := errors.AsType[*refusal](err)
+	if !ok || (r.status != http.StatusForbidden && r.status != http.StatusNotFound) {
+		return err
+	}
+	return &kovra.Error{
+		Kind: kovra.Denied,
+		Public: "The bot's token may not manage the webhooks of this project (GitLab answers " + r.said() +
+			"); that needs the role Maintainer.",
+		Err: err,
+	}
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

@@ -1,0 +1,98 @@
+package gitlab
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"kovra.dev/chatops/internal/gitlabsim"
+	"kovra.dev/chatops/internal/kovra"
+)
+
+var ours = Hook{URL: "https://kovra.example.com/webhooks/gitlab", Secret: "s3cret-token"}
+
+func TestEnsureHook(t *testing.T) {
+	w := newWorld(t)
+	for i := range 120 {
+		w.web.AddHook(gitlabsim.Hook{URL: fmt.Sprintf("https://other.example.com/%d", i)})
+	}
+	id, created, err := w.EnsureHook(t.Context(), w.web.ID, ours)
+	if err != nil || !created || id == 0 {
+		t.Fatalf("got %d, %v, %v", id, created, err)
+	}
+	var made gitlabsim.Hook
+	for _, h := range w.sim.Hooks(w.web.ID) {
+		if h.ID == id {
+			made = h
+		}
+	}
+	if made.URL != ours.URL || made.Token != ours.Secret || !made.Events["pipeline_events"] || !made.Events["job_events"] || !made.Events["push_events"] {
+		t.Errorf("made %+v", made)
+	}
+	again, created, err := w.EnsureHook(t.Context(), w.web.ID, ours)
+	if err != nil || created || again != id {
+		t.Errorf("the second time: got %d, %v, %v", again, created, err)
+	}
+	must(t, w.RemoveHook(t.Context(), w.web.ID, id))
+	must(t, w.RemoveHook(t.Context(), w.web.ID, id)) // gone is fine
+	if n := len(w.sim.Hooks(w.web.ID)); n != 120 {
+		t.Errorf("%d hooks are left", n)
+	}
+}
+
+func TestEnsureHookMends(t *testing.T) {
+	w := newWorld(t)
+	id := w.web.AddHook(gitlabsim.Hook{URL: ours.URL + "/", Token: "old", Events: map[string]bool{"merge_requests_events": true}})
+	w.web.AddHook(gitlabsim.Hook{URL: ours.URL})
+	got, created, err := w.EnsureHook(t.Context(), w.web.ID, ours)
+	if err != nil || created || got != id {
+		t.Fatalf("got %d, %v, %v, want %d", got, created, err, id)
+	}
+	h := w.sim.Hooks(w.web.ID)[0]
+	if h.Token != ours.Secret || !h.Events["pipeline_events"] || !h.Events["job_events"] || !h.Events["push_events"] || !h.Events["merge_requests_events"] {
+		t.Errorf("got %+v", h)
+	}
+}
+
+func TestEnsureHookSigned(t *testing.T) {
+	w := newWorld(t)
+	signed := Hook{URL: ours.URL, SigningToken: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
+	_, _, err := w.EnsureHook(t.Context(), w.web.ID, signed)
+	must(t, err)
+	if h := w.sim.Hooks(w.web.ID)[0]; h.SigningToken != signed.SigningToken || h.Token != "" {
+		t.Errorf("got %+v", h)
+	}
+}
+
+func TestEnsureHookErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for _, h := range []Hook{{}, {URL: ours.URL}, {Secret: "x"}} {
+			_, _, err := w.EnsureHook(t.Context(), w.web.ID, h)
+			wantKind(t, err, kovra.Invalid)
+		}
+		// A lost answer may be repeated: the hook is found the next time.
+		w.sim.Fault(gitlabsim.LoseReply("POST /projects/:id/hooks"))
+		_, _, err := w.EnsureHook(t.Context(), w.web.ID, ours)
+		wantKind(t, err, kovra.Unavailable)
+		if n := w.sim.CallCount("POST /projects/:id/hooks"); n != 1 {
+			t.Errorf("posted %d times", n)
+		}
+		id, created, err := w.EnsureHook(t.Context(), w.web.ID, ours)
+		if err != nil || created || len(w.sim.Hooks(w.web.ID)) != 1 {
+			t.Errorf("got %d, %v, %v", id, created, err)
+		}
+		w.sim.Fault(gitlabsim.Status("PUT /projects/:id/hooks/:hook_id", 502))
+		_, _, err = w.EnsureHook(t.Context(), w.web.ID, ours)
+		wantKind(t, err, kovra.Unavailable)
+
+		w.web.SetMember(gitlabsim.BotUsername, gitlabsim.Developer)
+		_, _, err = w.EnsureHook(t.Context(), w.web.ID, ours)
+		e := wantKind(t, err, kovra.Denied)
+		if !strings.Contains(e.Public, "Maintainer") || !strings.Contains(e.Public, "403") {
+			t.Errorf("got %q", e.Public)
+		}
+		wantKind(t, w.RemoveHook(t.Context(), w.web.ID, id), kovra.Denied)
+	})
+}

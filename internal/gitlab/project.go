@@ -1,0 +1,177 @@
+package gitlab
+
+import (
+	"context"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+
+	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"kovra.dev/chatops/internal/kovra"
+)
+
+var (
+	segment = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.-]*$`)
+	scpForm = regexp.MustCompile(`^[A-Za-z0-9_.-]+@([^:/]+):(.+)$`) // git@gitlab.com:group/web.git
+)
+
+// ParseProject reads how people name a project: an id, a path, or anything pasted
+// from a browser or a clone button of the GitLab at base. It returns an id or a
+// path, else an error of kind Invalid.
+func ParseProject(base, s string) (string, error) {
+	root, err := parseBase(base)
+	if err != nil {
+		return "", err
+	}
+	path := strings.TrimSpace(s)
+	if link, ok := strings.CutPrefix(path, "<"); ok { // as Slack writes links
+		path, _, _ = strings.Cut(strings.TrimSuffix(link, ">"), "|")
+	}
+	if m := scpForm.FindStringSubmatch(path); m != nil {
+		path = "ssh://" + m[1] + "/" + m[2]
+	} else if strings.HasPrefix(strings.ToLower(path), strings.ToLower(root.Host)+"/") {
+		path = root.Scheme + "://" + path
+	}
+	if strings.Contains(path, "://") {
+		if path, err = pathOfURL(root, path); err != nil {
+			return "", err
+		}
+	}
+	path, _, _ = strings.Cut(path+"/", "/-/")
+	path = strings.TrimSuffix(strings.Trim(path, "/"), ".git")
+	if isProject(path) {
+		return path, nil
+	}
+	return "", kovra.Errorf(kovra.Invalid, "%q does not name a GitLab project; write it like group/project or paste its URL.", shorten(s))
+}
+
+func pathOfURL(root *url.URL, s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" {
+		return "", kovra.Errorf(kovra.Invalid, "%q is not a URL.", shorten(s))
+	}
+	if !strings.EqualFold(u.Hostname(), root.Hostname()) || (u.Scheme != "ssh" && u.Port() != root.Port()) {
+		return "", kovra.Errorf(kovra.Invalid, "That URL is of %s, but this bot works with %s.", shorten(u.Host), root.Host)
+	}
+	path := u.Path
+	if rest, ok := strings.CutPrefix(path, root.Path+"/"); ok && u.Scheme != "ssh" {
+		path = rest
+	}
+	return path, nil
+}
+
+func isProject(path string) bool {
+	if _, err := strconv.ParseInt(path, 10, 64); err == nil {
+		return !strings.HasPrefix(path, "-") && !strings.HasPrefix(path, "+")
+	}
+	parts := strings.Split(path, "/")
+	for _, p := range parts {
+		if !segment.MatchString(p) || strings.Contains(p, "..") || p == "." {
+			return false
+		}
+	}
+	return len(parts) > 1
+}
+
+func shorten(s string) string {
+	if runes := []rune(s); len(runes) > 80 {
+		return string(runes[:80]) + "…"
+	}
+	return s
+}
+
+// Project reads a project by id, path or URL. Hook and times are left to the caller.
+func (c *Client) Project(ctx context.Context, pathOrID string) (kovra.Project, error) {
+	key, err := ParseProject(c.base.String(), pathOrID)
+	if err != nil {
+		return kovra.Project{}, err
+	}
+	var pid any = key
+	if id, err := strconv.ParseInt(key, 10, 64); err == nil {
+		pid = id
+	}
+	p, err := fetch(ctx, c, call{doing: "read the project " + key, noun: "project " + key},
+		func(o gl.RequestOptionFunc) (*gl.Project, *gl.Response, error) {
+			return c.gl.Projects.GetProject(pid, nil, o)
+		})
+	if err != nil {
+		return kovra.Project{}, err
+	}
+	return project(p), nil
+}
+
+func project(p *gl.Project) kovra.Project {
+	return kovra.Project{ID: p.ID, Path: p.PathWithNamespace, Name: p.Name, URL: p.WebURL, DefaultBranch: p.DefaultBranch}
+}
+
+// SearchProjects returns up to limit projects that the bot is a member of, lately
+// used ones first; an empty query finds all.
+func (c *Client) SearchProjects(ctx context.Context, query string, limit int) ([]kovra.Project, error) {
+	opt := &gl.ListProjectsOptions{
+		ListOptions: gl.ListOptions{PerPage: pageSize(limit)},
+		Membership:  new(true), Archived: new(false), Simple: new(true), OrderBy: new("last_activity_at"), Sort: new("desc"),
+	}
+	if query = strings.TrimSpace(query); query != "" {
+		opt.Search, opt.SearchNamespaces = &query, new(true)
+	}
+	found, err := fetch(ctx, c, call{doing: "search projects", noun: "projects"},
+		func(o gl.RequestOptionFunc) ([]*gl.Project, *gl.Response, error) {
+			return c.gl.Projects.ListProjects(opt, o)
+		})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]kovra.Project, 0, len(found))
+	for _, p := range found {
+		out = append(out, project(p))
+	}
+	return out[:min(len(out), max(limit, 0))], nil
+}
+
+// Refs returns up to limit branches and as many tags whose names hold the query.
+func (c *Client) Refs(ctx context.Context, projectID int64, query string, limit int) (branches, tags []string, err error) {
+	var search *string
+	if query = strings.TrimSpace(query); query != "" {
+		search = &query
+	}
+	size := gl.ListOptions{PerPage: pageSize(limit)}
+	what := call{doing: "list branches and tags", noun: "such project"}
+	foundBranches, err := fetch(ctx, c, what, func(o gl.RequestOptionFunc) ([]*gl.Branch, *gl.Response, error) {
+		return c.gl.Branches.ListBranches(projectID, &gl.ListBranchesOptions{ListOptions: size, Search: search}, o)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	foundTags, err := fetch(ctx, c, what, func(o gl.RequestOptionFunc) ([]*gl.Tag, *gl.Response, error) {
+		return c.gl.Tags.ListTags(projectID, &gl.ListTagsOptions{ListOptions: size, Search: search}, o)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, b := range foundBranches[:min(len(foundBranches), max(limit, 0))] {
+		branches = append(branches, b.Name)
+	}
+	for _, t := range foundTags[:min(len(foundTags), max(limit, 0))] {
+		tags = append(tags, t.Name)
+	}
+	return branches, tags, nil
+}
+
+// Head returns the commit that a branch or tag points to.
+func (c *Client) Head(ctx context.Context, projectID int64, ref string) (string, error) {
+	if strings.TrimSpace(ref) == "" {
+		return "", kovra.Errorf(kovra.Invalid, "A branch or tag is missing.")
+	}
+	got, err := fetch(ctx, c, call{doing: "read " + shorten(ref), noun: "branch or tag " + shorten(ref)},
+		func(o gl.RequestOptionFunc) (*gl.Commit, *gl.Response, error) {
+			return c.gl.Commits.GetCommit(projectID, ref, nil, o)
+		})
+	if err != nil {
+		return "", err
+	}
+	return got.ID, nil
+}
+
+func pageSize(limit int) int64 { return int64(min(max(limit, 1), perPage)) }
