@@ -65,10 +65,11 @@ func (tx *Tx) Runs(q RunQuery) ([]kovra.Run, error) {
 	return list(tx, scanRun, query+" ORDER BY remote DESC LIMIT ?3", q.Project, q.Ref, q.Limit)
 }
 
-// QuietRuns returns unfinished runs of linked projects that nobody told us
-// anything of since before, oldest first.
+// QuietRuns returns moving runs of linked projects that nobody told us anything of
+// since before, oldest first. Those that wait for a person or a date may be quiet for
+// days; a re-read of their project finds them when they move.
 func (tx *Tx) QuietRuns(before time.Time, limit int) ([]int64, error) {
-	return list(tx, scanID, `SELECT id FROM runs WHERE final = 0 AND observed_at < ? AND project IN (SELECT project FROM apps)
+	return list(tx, scanID, `SELECT id FROM runs WHERE final = 0 AND status NOT IN ('manual', 'scheduled') AND observed_at < ? AND project IN (SELECT project FROM apps)
 		ORDER BY observed_at LIMIT ?`, stamp(before), limit)
 }
 

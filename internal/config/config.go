@@ -124,6 +124,24 @@ func Load(environ []string, file string) (*Config, error) {
 	return c, nil
 }
 
+// DatabasePath reads the one setting that commands beside a running server need; see
+// Load for environ and file. Other settings may be missing or wrong.
+func DatabasePath(environ []string, file string) (string, error) {
+	l := loader{values: map[string]source{}}
+	if file != "" {
+		l.readFile(file)
+	}
+	l.readEnviron(environ)
+	l.problems = nil
+	c := &Config{}
+	for _, s := range settings {
+		if s.Name == databaseURL {
+			l.apply(c, s)
+		}
+	}
+	return c.DatabasePath, errors.Join(l.problems...)
+}
+
 // source is a value that was given for a name.
 type source struct {
 	value string

@@ -13,6 +13,7 @@ const (
 	fileSuffix = "_FILE"
 
 	publicURL     = "KOVRA_PUBLIC_URL"
+	databaseURL   = "KOVRA_DATABASE_URL"
 	webhookSecret = "KOVRA_GITLAB_WEBHOOK_SECRET"        //nolint:gosec // the name of a variable, not a secret
 	signingToken  = "KOVRA_GITLAB_WEBHOOK_SIGNING_TOKEN" //nolint:gosec // the name of a variable, not a secret
 )
@@ -88,7 +89,7 @@ var serverSettings = []setting{
 		},
 	},
 	{
-		Setting: Setting{Name: "KOVRA_DATABASE_URL", Default: "sqlite:kovra.db", Help: "database, sqlite:PATH"},
+		Setting: Setting{Name: databaseURL, Default: "sqlite:kovra.db", Help: "database, sqlite:PATH"},
 		set:     func(c *Config, v string) error { return setDatabase(&c.DatabasePath, v) },
 		get:     func(c *Config) string { return sqliteScheme + c.DatabasePath },
 	},

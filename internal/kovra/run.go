@@ -101,7 +101,9 @@ func (r *Run) WantsRead() bool {
 
 // Child reports whether the run is a child pipeline: folded under its trigger
 // job, without a thread of its own.
-func (r *Run) Child() bool { return r.Parent.Pipeline != 0 && r.Parent.Project == r.Project }
+func (r *Run) Child() bool {
+	return r.Source == "parent_pipeline" || r.Parent.Pipeline != 0 && r.Parent.Project == r.Project
+}
 
 // Kind groups the runs of one ref that are compared with each other: pipelines
 // of merge requests are a kind of their own.

@@ -1,0 +1,123 @@
+// Command kovra is the relay between GitLab, Slack and Tekton.
+//
+// It owns flags, signals, exit codes and what is printed on a terminal; package
+// internal/app does the rest. It is run as `kovra serve`; `kovra deliveries` looks
+// after webhooks beside a running server.
+//
+// It holds no logic that another program would miss, and links no simulator.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"kovra.dev/chatops/internal/app"
+	"kovra.dev/chatops/internal/config"
+)
+
+func main() { os.Exit(Main()) }
+
+// Main runs the command line and returns the exit code: 0 for success, 1 for an
+// error, which is printed.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := root().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "kovra:", err)
+		return 1
+	}
+	return 0
+}
+
+func root() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:           "kovra",
+		Short:         "GitLab pipelines in Slack",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version(),
+	}
+	cmd.PersistentFlags().StringVar(&file, "config", "", "YAML `file` with settings; environment variables win over it")
+	cmd.AddCommand(serve(&file), deliveries(&file))
+	return cmd
+}
+
+func serve(file *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the relay",
+		Long:  "Run the relay until it is told to stop (SIGINT or SIGTERM).\n\nSettings, as environment variables or in the file of --config:\n" + settings(),
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(os.Environ(), *file)
+			if err != nil {
+				return fmt.Errorf("the configuration has problems:\n%w", err)
+			}
+			log := logger(cfg)
+			err = app.Serve(cmd.Context(), cfg, app.Options{Log: log, Version: version()})
+			if errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err
+		},
+	}
+}
+
+// settings lists every setting for the help text.
+func settings() string {
+	var out string
+	for _, s := range config.Describe() {
+		if s.NotYet != "" {
+			continue
+		}
+		out += fmt.Sprintf("  %s\n      %s", s.Name, s.Help)
+		if s.Default != "" {
+			out += fmt.Sprintf(" (default %s)", s.Default)
+		}
+		out += "\n"
+	}
+	return out
+}
+
+// logger writes to standard error: text for people at a terminal, JSON for machines.
+func logger(cfg *config.Config) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	text := cfg.LogFormat == config.LogText
+	if cfg.LogFormat == config.LogAuto {
+		info, err := os.Stderr.Stat()
+		text = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	if text {
+		return slog.New(slog.NewTextHandler(os.Stderr, opts))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+}
+
+// released is set by the linker for releases: -ldflags "-X main.released=v1.2.3".
+var released string
+
+// version is the release or, without one, what the Go toolchain knows of the commit.
+func version() string {
+	if released != "" {
+		return released
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return "dev-" + s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return "dev"
+}
