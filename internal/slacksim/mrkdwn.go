@@ -242,7 +242,7 @@ func linksIn(mrkdwn string) []string {
 	var out []string
 	for _, hit := range angled.FindAllStringSubmatch(mrkdwn, -1) {
 		ref, _, _ := strings.Cut(hit[1], "|")
-		if !strings.ContainsAny(ref[:1], "@#!") {
+		if ref != "" && !strings.ContainsRune("@#!", rune(ref[0])) {
 			out = append(out, unescape(ref))
 		}
 	}
