@@ -1,0 +1,155 @@
+package bot
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"kovra.dev/chatops/internal/kovra"
+	"kovra.dev/chatops/storage"
+)
+
+const (
+	// answerGrace is how long after its end an action's answer is left to the request
+	// that asked for it.
+	answerGrace = 10 * time.Second
+	// responseLife is how long a response_url is used; Slack lets it live for 30 minutes.
+	responseLife = 29 * time.Minute
+)
+
+// answerWriter is what answers need of Slack; [Client] has it.
+type answerWriter interface {
+	Respond(ctx context.Context, responseURL string, body any) error
+	Ephemeral(ctx context.Context, channel, user string, blocks []slack.Block, text string) error
+	Tell(ctx context.Context, user, text string) error
+}
+
+// Answerer sends the private answers that came too late for the request that asked.
+type Answerer struct {
+	db    store
+	slack answerWriter
+	hook  Hook
+	now   func() time.Time
+	log   *slog.Logger
+}
+
+// NewAnswerer returns an answerer; hook is what it tells those who must set up a webhook
+// by hand.
+func NewAnswerer(db *storage.DB, client *Client, hook Hook, now func() time.Time, log *slog.Logger) *Answerer {
+	return &Answerer{db: db, slack: client, hook: hook, now: now, log: log}
+}
+
+// Reconcile answers the one who asked for an action, once it has ended and nobody waits
+// for it inside a request. Class: at most once; the answer is claimed before it is sent,
+// and what cannot be sent is logged and not repeated.
+func (w *Answerer) Reconcile(ctx context.Context, action int64) (after time.Duration, err error) {
+	var a kovra.Action
+	var claimed bool
+	var d Deed
+	err = w.db.Update(ctx, func(tx *storage.Tx) (err error) {
+		claimed = false
+		if a, err = tx.Action(action); err != nil || a.Open() || a.Answered {
+			return err
+		}
+		if after = w.rest(a); after > 0 {
+			return nil
+		}
+		if d, err = readDeed(tx, a, w.hook); err != nil {
+			return err
+		}
+		claimed, err = tx.ClaimAnswer(action)
+		return err
+	})
+	if kovra.KindOf(err) == kovra.NotFound {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("claim answer of action %d: %w", action, err)
+	}
+	if !claimed {
+		return after, nil
+	}
+	if err := w.send(ctx, a, RenderAction(d)); err != nil {
+		w.log.WarnContext(ctx, "could not send a late answer", "action", a.ID, "err", err)
+	}
+	return 0, nil
+}
+
+// rest is how long the answer is still left to others.
+func (w *Answerer) rest(a kovra.Action) time.Duration {
+	if a.Late {
+		return 0
+	}
+	return max(a.FinishedAt.Add(answerGrace).Sub(w.now()), 0)
+}
+
+// send takes the way that is still open: the address that came with the request, a
+// message in the channel that one person sees, or a direct message.
+func (w *Answerer) send(ctx context.Context, a kovra.Action, answer Answer) error {
+	if a.ReplyURL != "" && w.now().Sub(a.CreatedAt) < responseLife {
+		err := w.slack.Respond(ctx, a.ReplyURL, map[string]any{
+			"response_type": "ephemeral", "replace_original": false, "text": answer.Text, "blocks": answer.Blocks,
+		})
+		if !isRefusal(err) {
+			return err
+		}
+		// The address is used up; nothing was shown yet.
+	}
+	if a.Channel == "" {
+		return w.slack.Tell(ctx, a.By.ID, answer.Text)
+	}
+	err := w.slack.Ephemeral(ctx, a.Channel, a.By.ID, answer.Blocks, answer.Text)
+	if isRefusal(err) { // not both in the channel any more, or it is a direct conversation of others
+		return w.slack.Tell(ctx, a.By.ID, answer.Text)
+	}
+	return err
+}
+
+// readDeed reads what the answer about an action shows.
+func readDeed(tx *storage.Tx, a kovra.Action, hook Hook) (Deed, error) {
+	d := Deed{Action: a, JobName: a.Params.JobName, App: kovra.App{Name: a.App}, Hook: hook}
+	if run := cmp.Or(a.Outcome.Run, a.Run); run != 0 {
+		r, err := tx.Run(run)
+		if err := orMissing(err); err != nil {
+			return d, err
+		}
+		d.Run = r
+	}
+	if a.App != "" {
+		app, err := tx.App(a.App)
+		if err := orMissing(err); err != nil {
+			return d, err
+		}
+		d.App.Project = app.Project
+	}
+	project := cmp.Or(d.Run.Project, d.App.Project)
+	if project == 0 {
+		return d, nil
+	}
+	p, err := tx.Project(project)
+	if err := orMissing(err); err != nil {
+		return d, err
+	}
+	d.Project = p
+	if d.JobName == "" && a.Job != 0 {
+		j, err := tx.Job(project, a.Job)
+		if err := orMissing(err); err != nil {
+			return d, err
+		}
+		d.JobName = j.Name
+	}
+	return d, nil
+}
+
+// orMissing is err, or nil if it says only that there is no such thing: an answer shows
+// what there is.
+func orMissing(err error) error {
+	if kovra.KindOf(err) == kovra.NotFound {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,472 @@
+package bot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"kovra.dev/chatops/internal/kovra"
+)
+
+// How long calls may take. A call that somebody waits for inside a request is a
+// bounded read; every other call is an effect of a loop.
+const (
+	callTimeout = 10 * time.Second
+	readTimeout = 2500 * time.Millisecond
+)
+
+const (
+	maxAnswer  = 16 << 20 // bytes of an answer of Slack
+	maxPages   = 50       // of one list
+	pageSize   = 200
+	nonceEvent = "kovra_slot" // event type of the metadata of our messages
+	// clockSkew is how far Slack's clock and ours may be apart, generously, when a message is looked for.
+	clockSkew = 5 * time.Minute
+)
+
+// ClientOptions say how to reach Slack.
+type ClientOptions struct {
+	Token string           // of the bot
+	API   string           // address of the Web API; "": Slack's own
+	HTTP  *http.Client     // nil: a plain one
+	Now   func() time.Time // nil: the system's clock
+}
+
+// Client speaks Slack's Web API. It never repeats a call by itself. Its methods may be
+// called from any goroutine; their errors are of type [kovra.Error] and come in four
+// sorts: a [Refusal]; [kovra.Unavailable] with Retry > 0, a rate limit, which is also
+// given without asking Slack as long as Slack told us to wait; [kovra.Unavailable],
+// nothing has happened; [kovra.Unclear], it may have happened.
+type Client struct {
+	api   *slack.Client
+	base  *url.URL
+	token string
+	http  *http.Client
+	now   func() time.Time
+	gate  gate
+
+	mu   sync.Mutex
+	self kovra.Workspace
+}
+
+// NewClient returns a client; it calls nobody yet. It fails for an address that is none.
+func NewClient(o ClientOptions) (*Client, error) {
+	if o.API == "" {
+		o.API = slack.APIURL
+	}
+	if o.HTTP == nil {
+		o.HTTP = &http.Client{}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	base, err := url.Parse(strings.TrimSuffix(o.API, "/") + "/")
+	if err != nil || base.Host == "" {
+		return nil, fmt.Errorf("address of Slack's API %q is no URL", o.API)
+	}
+	c := &Client{base: base, token: o.Token, now: o.Now}
+	bounded := *o.HTTP
+	// A redirect would take a message or a token to where nobody meant it to go.
+	bounded.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http = &bounded
+	c.api = slack.New(o.Token, slack.OptionAPIURL(base.String()), slack.OptionHTTPClient(wire{c.http}))
+	return c, nil
+}
+
+// wire bounds what is read of an answer and mends a rate limit without a time.
+type wire struct{ http *http.Client }
+
+// Do sends one request.
+func (w wire) Do(req *http.Request) (*http.Response, error) {
+	res, err := w.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	res.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(res.Body, maxAnswer), res.Body}
+	if _, err := strconv.Atoi(res.Header.Get("Retry-After")); err != nil && res.StatusCode == http.StatusTooManyRequests {
+		res.Header.Set("Retry-After", strconv.Itoa(int(defaultBusyWait/time.Second)))
+	}
+	return res, nil
+}
+
+// do makes one call: not while Slack told us to wait, bounded in time, errors translated.
+func (c *Client) do(ctx context.Context, m slackCall, run func(context.Context) error) error {
+	if wait := c.gate.wait(m.key(), c.now()); wait > 0 {
+		return m.busy(wait)
+	}
+	if ctx.Err() != nil {
+		return &kovra.Error{Kind: kovra.Unavailable, Public: saysSlackDown, Err: fmt.Errorf("%s: %w", m.name, ctx.Err())}
+	}
+	bounded, cancel := context.WithTimeout(ctx, m.timeout)
+	defer cancel()
+	err := m.translate(run(bounded))
+	if e, ok := errors.AsType[*kovra.Error](err); ok && e.Retry > 0 {
+		c.gate.shut(m.key(), c.now().Add(e.Retry))
+	}
+	return err
+}
+
+func effectOn(name, channel string) slackCall {
+	return slackCall{name: name, channel: channel, timeout: callTimeout, effect: true}
+}
+
+func boundedRead(name, channel string) slackCall {
+	return slackCall{name: name, channel: channel, timeout: readTimeout}
+}
+
+// Post posts a message, as a reply if threadTS is given, and returns its id.
+//
+// Class: write-ahead nonce. The caller has stored nonce before; the message carries it
+// in its metadata, so that [Client.FindNonce] finds it after an unclear end.
+func (c *Client) Post(ctx context.Context, channel, threadTS string, m Message, nonce string) (string, error) {
+	options := append(
+		contentOptions(m),
+		slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl(),
+		slack.MsgOptionMetadata(slack.SlackMetadata{
+			EventType:    nonceEvent,
+			EventPayload: map[string]any{"nonce": nonce, "slot": m.Slot},
+		}),
+	)
+	if threadTS != "" {
+		options = append(options, slack.MsgOptionTS(threadTS))
+	}
+	if threadTS != "" && m.Broadcast {
+		options = append(options, slack.MsgOptionBroadcast())
+	}
+	return c.post(ctx, channel, options...)
+}
+
+func (c *Client) post(ctx context.Context, channel string, options ...slack.MsgOption) (ts string, err error) {
+	m := effectOn("chat.postMessage", channel)
+	m.gated = channel
+	err = c.do(ctx, m, func(ctx context.Context) (err error) {
+		_, ts, err = c.api.PostMessageContext(ctx, channel, options...)
+		if err == nil && ts == "" {
+			err = errors.New("an answer without a message")
+		}
+		return err
+	})
+	return ts, err
+}
+
+// content is what post and update share. Both are always given: an update without
+// blocks would leave the old ones.
+func contentOptions(m Message) []slack.MsgOption {
+	return []slack.MsgOption{slack.MsgOptionText(m.Text, false), slack.MsgOptionBlocks(m.Blocks...)}
+}
+
+// Update replaces what a message says. Class: by id; it can be repeated.
+func (c *Client) Update(ctx context.Context, channel, ts string, m Message) error {
+	return c.do(ctx, effectOn("chat.update", channel), func(ctx context.Context) error {
+		_, _, _, err := c.api.UpdateMessageContext(ctx, channel, ts, contentOptions(m)...)
+		return err
+	})
+}
+
+// FindNonce looks for the message that was posted with nonce at about the time since,
+// among the replies to threadTS, or in the channel if that is "". Not found means that
+// it does not exist; an error, that nothing is known.
+func (c *Client) FindNonce(ctx context.Context, channel, threadTS, nonce string, since time.Time) (string, bool, error) {
+	name, form := "conversations.history", url.Values{}
+	if threadTS != "" {
+		name = "conversations.replies"
+		form.Set("ts", threadTS)
+	}
+	form.Set("channel", channel)
+	form.Set("limit", strconv.Itoa(pageSize))
+	form.Set("include_all_metadata", "true")
+	form.Set("inclusive", "true")
+	form.Set("oldest", slackTime(since.Add(-clockSkew)))
+	// The message is not younger than its call, so a long outage costs no pages.
+	form.Set("latest", slackTime(since.Add(callTimeout+clockSkew)))
+	m := slackCall{name: name, channel: channel, timeout: callTimeout}
+	for range maxPages {
+		var page historyPage
+		if err := c.do(ctx, m, func(ctx context.Context) error { return c.ask(ctx, m, form, &page) }); err != nil {
+			return "", false, err
+		}
+		for _, msg := range page.Messages {
+			if msg.Metadata.EventType == nonceEvent && msg.Metadata.EventPayload.Nonce == nonce {
+				return msg.TS, true, nil
+			}
+		}
+		if page.ResponseMetadata.NextCursor == "" {
+			return "", false, nil
+		}
+		form.Set("cursor", page.ResponseMetadata.NextCursor)
+	}
+	return "", false, m.lost(errors.New("too many messages to look through"))
+}
+
+func slackTime(t time.Time) string {
+	return fmt.Sprintf("%d.%06d", t.Unix(), t.Nanosecond()/1000)
+}
+
+// historyPage is the part of a page of messages that matters. It is decoded here, not
+// by the SDK: what other people's messages hold must not be able to break the look-up.
+type historyPage struct {
+	OK       bool   `json:"ok"`
+	Error    string `json:"error"`
+	Messages []struct {
+		TS       string `json:"ts"`
+		Metadata struct {
+			EventType    string       `json:"event_type"`
+			EventPayload noncePayload `json:"event_payload"`
+		} `json:"metadata"`
+	} `json:"messages"`
+	ResponseMetadata struct {
+		NextCursor string `json:"next_cursor"`
+	} `json:"response_metadata"`
+}
+
+// noncePayload is our metadata; that of other apps, whatever it holds, is read as empty.
+type noncePayload struct{ Nonce string }
+
+// UnmarshalJSON never fails.
+func (p *noncePayload) UnmarshalJSON(raw []byte) error {
+	var v struct {
+		Nonce any `json:"nonce"`
+	}
+	_ = json.Unmarshal(raw, &v) // not ours
+	p.Nonce, _ = v.Nonce.(string)
+	return nil
+}
+
+// ask calls a method that takes a form and decodes a page of messages.
+func (c *Client) ask(ctx context.Context, m slackCall, form url.Values, page *historyPage) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(m.name).String(), strings.NewReader(form.Encode()))
+	if err != nil {
+		return err // unreachable: the address was parsed before
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	res, err := wire{c.http}.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	switch {
+	case res.StatusCode == http.StatusTooManyRequests:
+		seconds, _ := strconv.Atoi(res.Header.Get("Retry-After"))
+		return m.busy(time.Duration(max(seconds, 1)) * time.Second)
+	case res.StatusCode != http.StatusOK:
+		return slack.StatusCodeError{Code: res.StatusCode, Status: res.Status}
+	}
+	if err := json.NewDecoder(res.Body).Decode(page); err != nil {
+		return fmt.Errorf("decode answer: %w", err)
+	}
+	if !page.OK {
+		return m.refuse(page.Error)
+	}
+	return nil
+}
+
+// Tell sends a person a direct message. Class: at most once; the caller must not
+// repeat it.
+func (c *Client) Tell(ctx context.Context, user, text string) error {
+	var channel *slack.Channel
+	err := c.do(ctx, effectOn("conversations.open", ""), func(ctx context.Context) (err error) {
+		channel, _, _, err = c.api.OpenConversationContext(ctx, &slack.OpenConversationParameters{Users: []string{user}})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = c.post(ctx, channel.ID, slack.MsgOptionText(text, false), slack.MsgOptionDisableLinkUnfurl())
+	return err
+}
+
+// Ephemeral shows a message to one member of a channel. Class: at most once.
+func (c *Client) Ephemeral(ctx context.Context, channel, user string, blocks []slack.Block, text string) error {
+	m := effectOn("chat.postEphemeral", channel)
+	m.gated = channel
+	return c.do(ctx, m, func(ctx context.Context) error {
+		_, err := c.api.PostEphemeralContext(ctx, channel, user, contentOptions(Message{Text: text, Blocks: blocks})...)
+		return err
+	})
+}
+
+// Respond posts body as JSON to a response_url, which must be https or on the host of
+// the Web API. Class: at most once. A [Refusal] says that the address is used up.
+func (c *Client) Respond(ctx context.Context, responseURL string, body any) error {
+	m := effectOn("response_url", "")
+	to, err := url.Parse(responseURL)
+	if err != nil || to.Host == "" || to.Scheme != "https" && (to.Scheme != c.base.Scheme || to.Host != c.base.Host) {
+		return m.refuse("unsafe_address")
+	}
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	m.gated = responseURL // the limit of one is no limit of another
+	return c.do(ctx, m, func(ctx context.Context) error { return c.respond(ctx, m, to, raw) })
+}
+
+func (c *Client) respond(ctx context.Context, m slackCall, to *url.URL, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))
+	if err != nil {
+		return m.refuse("unsafe_address") // unreachable: the address was parsed before
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := wire{c.http}.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be used again
+	switch {
+	case res.StatusCode == http.StatusTooManyRequests:
+		seconds, _ := strconv.Atoi(res.Header.Get("Retry-After"))
+		return m.busy(time.Duration(max(seconds, 1)) * time.Second)
+	case res.StatusCode != http.StatusOK:
+		return slack.StatusCodeError{Code: res.StatusCode, Status: res.Status}
+	}
+	return nil
+}
+
+// OpenView opens a modal for the click or command of that trigger, which lives three
+// seconds, and returns the id of the view.
+func (c *Client) OpenView(ctx context.Context, trigger string, view slack.ModalViewRequest) (string, error) {
+	return c.view(ctx, "views.open", func(ctx context.Context) (*slack.ViewResponse, error) {
+		return c.api.OpenViewContext(ctx, trigger, view)
+	})
+}
+
+// PushView puts a modal on top of the one that was clicked in and returns its id.
+func (c *Client) PushView(ctx context.Context, trigger string, view slack.ModalViewRequest) (string, error) {
+	return c.view(ctx, "views.push", func(ctx context.Context) (*slack.ViewResponse, error) {
+		return c.api.PushViewContext(ctx, trigger, view)
+	})
+}
+
+// UpdateView replaces a modal. With a hash, only if it is still the one that the hash
+// was told of; "" replaces it anyway. Class: by id.
+func (c *Client) UpdateView(ctx context.Context, id, hash string, view slack.ModalViewRequest) error {
+	_, err := c.view(ctx, "views.update", func(ctx context.Context) (*slack.ViewResponse, error) {
+		return c.api.UpdateViewContext(ctx, view, "", hash, id)
+	})
+	return err
+}
+
+func (c *Client) view(ctx context.Context, name string, call func(context.Context) (*slack.ViewResponse, error)) (id string, err error) {
+	m := boundedRead(name, "")
+	m.effect = true
+	err = c.do(ctx, m, func(ctx context.Context) error {
+		res, err := call(ctx)
+		if err == nil {
+			id = res.ID
+		}
+		return err
+	})
+	return id, err
+}
+
+// Join makes the bot a member of a public channel; it is no error if it is one.
+func (c *Client) Join(ctx context.Context, channel string) error {
+	m := boundedRead("conversations.join", channel)
+	return c.do(ctx, m, func(ctx context.Context) error {
+		_, _, _, err := c.api.JoinConversationContext(ctx, channel)
+		return err
+	})
+}
+
+// Member reports whether the bot is a member of the channel. A private channel that it
+// is not in is a [Refusal]: Slack does not even say that it exists.
+func (c *Client) Member(ctx context.Context, channel string) (member bool, err error) {
+	err = c.do(ctx, boundedRead("conversations.info", channel), func(ctx context.Context) error {
+		info, err := c.api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
+		if err == nil {
+			member = info.IsMember
+		}
+		return err
+	})
+	return member, err
+}
+
+// Members returns the user ids of all members of a channel.
+func (c *Client) Members(ctx context.Context, channel string) ([]string, error) {
+	var all []string
+	m := boundedRead("conversations.members", channel)
+	params := &slack.GetUsersInConversationParameters{ChannelID: channel, Limit: 5 * pageSize}
+	for range maxPages {
+		var page []string
+		err := c.do(ctx, m, func(ctx context.Context) (err error) {
+			page, params.Cursor, err = c.api.GetUsersInConversationContext(ctx, params)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if params.Cursor == "" {
+			return all, nil
+		}
+	}
+	return nil, m.lost(errors.New("too many members"))
+}
+
+// User returns what Slack says of a person.
+func (c *Client) User(ctx context.Context, id string) (kovra.SlackUser, error) {
+	self, err := c.Self(ctx)
+	if err != nil {
+		return kovra.SlackUser{}, err
+	}
+	var u *slack.User
+	err = c.do(ctx, boundedRead("users.info", ""), func(ctx context.Context) (err error) {
+		u, err = c.api.GetUserInfoContext(ctx, id)
+		return err
+	})
+	if err != nil {
+		return kovra.SlackUser{}, err
+	}
+	name := u.Profile.DisplayName
+	for _, other := range []string{u.RealName, u.Name} {
+		if name == "" {
+			name = other
+		}
+	}
+	return kovra.SlackUser{
+		ID: u.ID, Name: name, Team: u.TeamID, Enterprise: u.Enterprise.EnterpriseID,
+		Admin:   u.IsAdmin || u.IsOwner || u.IsPrimaryOwner,
+		Bot:     u.IsBot || u.IsWorkflowBot || u.IsConnectorBot,
+		Foreign: !self.Knows(u.TeamID, u.Enterprise.EnterpriseID),
+	}, nil
+}
+
+// Self returns the workspace and who the bot is in it. It is asked until it worked once.
+func (c *Client) Self(ctx context.Context) (kovra.Workspace, error) {
+	c.mu.Lock()
+	self := c.self
+	c.mu.Unlock()
+	if self.Bot != "" {
+		return self, nil
+	}
+	err := c.do(ctx, boundedRead("auth.test", ""), func(ctx context.Context) error {
+		res, err := c.api.AuthTestContext(ctx)
+		if err == nil {
+			self = kovra.Workspace{Team: res.TeamID, Enterprise: res.EnterpriseID, Bot: res.UserID}
+		}
+		return err
+	})
+	if err != nil {
+		return kovra.Workspace{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.self = self
+	return self, nil
+}
