@@ -204,3 +204,29 @@ func TestNoLimitsUnlessAsked(t *testing.T) {
 		}
 	}
 }
+
+func TestTiersByMethod(t *testing.T) {
+	tests := []struct {
+		method string
+		form   url.Values
+		most   int
+	}{
+		{"users.list", url.Values{}, 20},
+		{"conversations.history", url.Values{"channel": {"C1"}}, 50},
+		{"users.info", url.Values{"user": {"U1"}}, 100},
+	}
+	for _, tt := range tests {
+		t.Run(tt.method, func(t *testing.T) {
+			w := newWorldWith(t, slacksim.Options{Limits: true})
+			for i := range tt.most {
+				if got := w.call(t, tt.method, tt.form); got["ok"] != true {
+					t.Fatalf("call %d: %v", i+1, got)
+				}
+			}
+			refused(t, w.call(t, tt.method, tt.form), "ratelimited")
+			if got := w.call(t, "auth.test", nil); got["ok"] != true {
+				t.Errorf("another method: %v", got)
+			}
+		})
+	}
+}

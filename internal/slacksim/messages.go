@@ -316,7 +316,11 @@ func (s *Server) chatUpdate(a args) reply {
 	if utf8.RuneCountInString(said.text) > maxUpdateText {
 		return fail("msg_too_long")
 	}
-	if !said.says() && !(said.empty && m.Text != "") && a.str("attachments") == "" {
+	broadcast := m.ThreadTS != "" && !m.Broadcast && a.flag("reply_broadcast")
+	switch {
+	case broadcast && said.says():
+		return fail("no_dual_broadcast_content_update")
+	case !broadcast && !said.says() && !(said.empty && m.Text != "") && a.str("attachments") == "":
 		return fail("no_text")
 	}
 	if hasRichText(m.Tree) && len(said.tree) > 0 && !hasRichText(said.tree) {
@@ -333,9 +337,7 @@ func (s *Server) chatUpdate(a args) reply {
 	case meta != nil:
 		m.Metadata = meta
 	}
-	if m.ThreadTS != "" && a.flag("reply_broadcast") {
-		m.Broadcast = true
-	}
+	m.Broadcast = m.Broadcast || broadcast
 	return ok(reply{"channel": c.ID, "ts": m.TS, "text": m.Text, "message": s.wire(m, meta != nil)})
 }
 

@@ -351,3 +351,15 @@ func TestFileUpload(t *testing.T) {
 	refused(t, w.call(t, "files.completeUploadExternal", url.Values{"files": {`[{"id":"F404"}]`}}), "file_not_found")
 	refused(t, w.call(t, "files.completeUploadExternal", url.Values{"files": {`[{"id":"` + f.ID + `"}]`}}), "file_not_found")
 }
+
+func TestBroadcastByUpdate(t *testing.T) {
+	w := newWorld(t)
+	parent := w.post(t, "C1", buttons)
+	ts := w.call(t, "chat.postMessage", url.Values{"channel": {"C1"}, "text": {"r"}, "thread_ts": {parent.TS}})["ts"].(string)
+	form := url.Values{"channel": {"C1"}, "ts": {ts}, "reply_broadcast": {"true"}, "text": {"x"}}
+	refused(t, w.call(t, "chat.update", form), "no_dual_broadcast_content_update")
+	form.Del("text")
+	if got := w.call(t, "chat.update", form); got["ok"] != true || len(w.Messages("C1")) != 2 {
+		t.Errorf("got %v", got)
+	}
+}

@@ -251,11 +251,11 @@ func (p painter) boxes(b *Block, e *Element) string {
 	if e.Type == "radio_buttons" {
 		on, off = "(•) ", "( ) "
 	}
-	chosen := strings.Split(p.value(b, e), ", ")
+	chosen := p.chosen(b, e)
 	var out []string
 	for i := range e.Options {
 		mark := off
-		if slices.Contains(chosen, e.Options[i].Text.Text) {
+		if slices.Contains(chosen, e.Options[i].Value) {
 			mark = on
 		}
 		out = append(out, mark+p.text(&e.Options[i].Text))
@@ -263,14 +263,34 @@ func (p painter) boxes(b *Block, e *Element) string {
 	return strings.Join(out, "  ")
 }
 
-// value is what is filled in, or chosen at first.
-func (p painter) value(b *Block, e *Element) string {
-	block, _ := p.state[b.BlockID].(map[string]any)
-	state, touched := block[e.ActionID].(map[string]any)
-	if !touched {
-		state = e.initial()
+// chosen are the values of the options that are chosen.
+func (p painter) chosen(b *Block, e *Element) []string {
+	var values []string
+	for _, v := range p.filled(b, e) {
+		switch v := v.(type) {
+		case Option:
+			values = append(values, v.Value)
+		case []Option:
+			for _, o := range v {
+				values = append(values, o.Value)
+			}
+		}
 	}
-	for k, v := range state {
+	return values
+}
+
+// filled is the state of an element: what is filled in, or chosen at first.
+func (p painter) filled(b *Block, e *Element) map[string]any {
+	block, _ := p.state[b.BlockID].(map[string]any)
+	if state, touched := block[e.ActionID].(map[string]any); touched {
+		return state
+	}
+	return e.initial()
+}
+
+// value is the state of an element as text.
+func (p painter) value(b *Block, e *Element) string {
+	for k, v := range p.filled(b, e) {
 		if k == "type" {
 			continue
 		}

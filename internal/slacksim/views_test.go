@@ -374,3 +374,94 @@ func TestHome(t *testing.T) {
 	refused(t, w.call(t, "views.publish", url.Values{"user_id": {"U404"}, "view": {home}}), "user_not_found")
 	refused(t, w.call(t, "views.publish", url.Values{"user_id": {"U1"}, "view": {form}}), "invalid_arguments")
 }
+
+// TestInputs fills in each kind of element and lets slack-go read the state.
+func TestInputs(t *testing.T) {
+	two := `"options":[{"text":{"type":"plain_text","text":"A"},"value":"a"},{"text":{"type":"plain_text","text":"B"},"value":"b"}]`
+	tests := []struct {
+		element, value string
+		got            func(a slack.BlockAction) any
+		first, want    any
+		shown          string
+	}{
+		{`"type":"plain_text_input","initial_value":"i"`, "x", func(a slack.BlockAction) any { return a.Value }, "i", "x", "[_ x]"},
+		{`"type":"number_input","is_decimal_allowed":true,"initial_value":"1"`, "2.5", func(a slack.BlockAction) any { return a.Value }, "1", "2.5", "[_ 2.5]"},
+		{`"type":"static_select","initial_option":{"text":{"type":"plain_text","text":"B"},"value":"b"},` + two, "a", func(a slack.BlockAction) any { return a.SelectedOption.Value }, "b", "a", "[▾ A]"},
+		{`"type":"radio_buttons",` + two, "B", func(a slack.BlockAction) any { return a.SelectedOption.Value }, "", "b", "( ) A  (•) B"},
+		{`"type":"checkboxes",` + two, "a\nb", func(a slack.BlockAction) any { return len(a.SelectedOptions) }, 0, 2, "[x] A  [x] B"},
+		{`"type":"multi_static_select",` + two, "b", func(a slack.BlockAction) any { return len(a.SelectedOptions) }, 0, 1, "[▾ B]"},
+		{`"type":"users_select","initial_user":"U2"`, "U1", func(a slack.BlockAction) any { return a.SelectedUser }, "U2", "U1", "[▾ U1]"},
+		{`"type":"channels_select"`, "C1", func(a slack.BlockAction) any { return a.SelectedChannel }, "", "C1", "[▾ C1]"},
+		{`"type":"conversations_select"`, "C1", func(a slack.BlockAction) any { return a.SelectedConversation }, "", "C1", "[▾ C1]"},
+		{`"type":"multi_users_select","initial_users":["U2"]`, "U1\nU2", func(a slack.BlockAction) any { return len(a.SelectedUsers) }, 1, 2, "[▾ U1, U2]"},
+		{`"type":"multi_channels_select"`, "C1", func(a slack.BlockAction) any { return len(a.SelectedChannels) }, 0, 1, "[▾ C1]"},
+		{`"type":"multi_conversations_select"`, "C1", func(a slack.BlockAction) any { return len(a.SelectedConversations) }, 0, 1, "[▾ C1]"},
+		{`"type":"datepicker","initial_date":"2027-01-01"`, "2027-01-15", func(a slack.BlockAction) any { return a.SelectedDate }, "2027-01-01", "2027-01-15", "[▾ 2027-01-15]"},
+		{`"type":"timepicker"`, "08:00", func(a slack.BlockAction) any { return a.SelectedTime }, "", "08:00", "[▾ 08:00]"},
+		{`"type":"datetimepicker"`, "1800000000", func(a slack.BlockAction) any { return a.SelectedDateTime }, int64(0), int64(1800000000), "[▾ 2027-01-15 8:00 AM]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.element, func(t *testing.T) {
+			w := newWorld(t)
+			v := w.open(t, `{"type":"modal","title":{"type":"plain_text","text":"T"},"submit":{"type":"plain_text","text":"S"},"blocks":[
+			 {"type":"input","block_id":"b","optional":true,"dispatch_action":true,"label":{"type":"plain_text","text":"L"},"element":{"action_id":"e",`+tt.element+`}},
+			 {"type":"actions","elements":[{"type":"button","action_id":"x","text":{"type":"plain_text","text":"X"}}]}]}`)
+			if _, err := w.Click(t.Context(), "U1", v.Ref(), "X"); err != nil {
+				t.Fatal(err)
+			}
+			if got := tt.got(w.app.interaction(t).View.State.Values["b"]["e"]); got != tt.first {
+				t.Errorf("untouched: %v, want %v", got, tt.first)
+			}
+			if _, err := w.Choose(t.Context(), "U1", v.Ref(), "b/e", tt.value); err != nil {
+				t.Fatal(err)
+			}
+			cb := w.app.interaction(t)
+			if got := tt.got(cb.View.State.Values["b"]["e"]); got != tt.want {
+				t.Errorf("state: %v, want %v", got, tt.want)
+			}
+			if got := tt.got(*cb.ActionCallback.BlockActions[0]); got != tt.want {
+				t.Errorf("action: %v, want %v", got, tt.want)
+			}
+			now, _ := w.View("U1")
+			if text := slacksim.ViewText(now); !strings.Contains(text, "L (optional): "+tt.shown) {
+				t.Errorf("shown:\n%s\nwant %s", text, tt.shown)
+			}
+			if seen, err := w.Submit(t.Context(), "U1", v.ID, nil); err != nil || len(w.Views("U1")) != 0 {
+				t.Errorf("submit: %+v, %v", seen, err)
+			}
+		})
+	}
+}
+
+func TestPeopleCannotFillInWhatIsNotThere(t *testing.T) {
+	w := newWorld(t)
+	w.answers("")
+	v := w.open(t, form)
+	for name, value := range map[string]string{"nope": "x", "more": "x", "env": "Moon"} {
+		if _, err := w.Submit(t.Context(), "U1", v.ID, map[string]string{"ref": "v1", name: value}); !errors.Is(err, slacksim.ErrNoSuchButton) {
+			t.Errorf("%s=%s: %v", name, value, err)
+		}
+	}
+	if _, err := w.Submit(t.Context(), "U2", v.ID, nil); !errors.Is(err, slacksim.ErrNotThere) {
+		t.Errorf("bob submits alice's view: %v", err)
+	}
+	w.app.answer = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) }
+	seen, err := w.Submit(t.Context(), "U1", v.ID, map[string]string{"env": "s"})
+	if err != nil || seen.Errors["ref"] == "" {
+		t.Errorf("got %+v, %v", seen, err)
+	}
+}
+
+func TestFailedSubmissionKeepsTheView(t *testing.T) {
+	w := newWorld(t)
+	w.answers("")
+	v := w.open(t, form)
+	if _, err := w.Choose(t.Context(), "U1", v.Ref(), "ref", "main"); err != nil {
+		t.Fatal(err)
+	}
+	w.app.answer = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) }
+	seen, err := w.Submit(t.Context(), "U1", v.ID, nil)
+	if err != nil || seen.Error != "dispatch_failed" || seen.View == nil {
+		t.Errorf("got %+v, %v", seen, err)
+	}
+}

@@ -118,6 +118,31 @@ func (s *Server) Channel(id string) (Channel, bool) {
 	return out, true
 }
 
+// ChannelByName gives the channel that is called so, with or without "#".
+func (s *Server) ChannelByName(name string) (Channel, bool) {
+	s.mu.Lock()
+	id := ""
+	for _, one := range s.chanOrder {
+		if c := s.channels[one]; c.Name == strings.TrimPrefix(name, "#") && !c.Direct {
+			id = one
+		}
+	}
+	s.mu.Unlock()
+	return s.Channel(id)
+}
+
+// UserByName gives the person that is called so, with or without "@".
+func (s *Server) UserByName(name string) (User, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range s.userOrder {
+		if u := s.users[id]; u.Name == strings.TrimPrefix(name, "@") {
+			return *u, true
+		}
+	}
+	return User{}, false
+}
+
 // direct gives the conversation of the bot with these people, made when missing.
 func (s *Server) direct(users ...string) (c *channel, existed bool) {
 	slices.Sort(users)

@@ -107,3 +107,19 @@ func TestConversationsOpen(t *testing.T) {
 	refused(t, w.call(t, "conversations.open", url.Values{"users": {slacksim.BotUserID}}), "cannot_dm_bot")
 	refused(t, w.call(t, "conversations.open", url.Values{"channel": {"D404"}}), "channel_not_found")
 }
+
+func TestByName(t *testing.T) {
+	w := newWorld(t)
+	if c, is := w.ChannelByName("#deploys"); !is || c.ID != "C1" {
+		t.Errorf("got %+v", c)
+	}
+	if u, is := w.UserByName("@bob"); !is || u.ID != "U2" {
+		t.Errorf("got %+v", u)
+	}
+	if _, is := w.ChannelByName("nowhere"); is {
+		t.Error("a channel that is not there")
+	}
+	if _, is := w.UserByName("nobody"); is {
+		t.Error("a person who is not there")
+	}
+}
