@@ -115,6 +115,7 @@ func New(o Options) *Server {
 	setDefault(&o.BotToken, "xoxb-sim")
 	setDefault(&o.SigningSecret, "sim-secret")
 	setDefault(&o.BotName, "kovra")
+	o.RequestURL, o.BaseURL = strings.TrimSuffix(o.RequestURL, "/"), strings.TrimSuffix(o.BaseURL, "/")
 	if o.Now == nil {
 		o.Now = time.Now
 	}
