@@ -1,0 +1,115 @@
+package joblog
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// minLiteral is the shortest literal that filter can look for: it looks at four
+// bytes from every second place, so five are needed to be seen for certain.
+const minLiteral = 5
+
+// filter answers quickly whether a line holds one of many literals, whatever
+// the case of its letters. It never misses one; because letters are folded
+// crudely it is in rare cases wrong the other way. Nearly every line of a log
+// ends here, so this sets the speed of the whole excerpt.
+type filter struct {
+	slots  [1 << slotBits]uint32 // four bytes of a literal, each where its hash says
+	mul    uint32
+	places map[uint32][]place
+}
+
+// place says that a literal has its four bytes at an offset.
+type place struct {
+	literal []byte // folded
+	offset  int
+}
+
+const (
+	slotBits  = 13
+	slotShift = 32 - slotBits
+
+	// foldMask makes letters of both cases equal.
+	foldMask = 0x20202020
+	foldByte = 0x20
+)
+
+func newFilter(literals []string) (*filter, error) {
+	f := &filter{places: map[uint32][]place{}}
+	for _, l := range literals {
+		if len(l) < minLiteral {
+			return nil, fmt.Errorf("literal %q is shorter than %d bytes", l, minLiteral)
+		}
+		folded := []byte(l)
+		for i := range folded {
+			folded[i] |= foldByte
+		}
+		for offset := range 2 {
+			g := gram(folded[offset:])
+			f.places[g] = append(f.places[g], place{folded, offset})
+		}
+	}
+	for try := uint32(1); try < 1<<16; try++ {
+		f.mul = try*2654435761 | 1
+		if f.fits() {
+			for g := range f.places {
+				f.slots[g*f.mul>>slotShift] = g
+			}
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("%d literals are too many", len(literals))
+}
+
+func gram(b []byte) uint32 { return binary.LittleEndian.Uint32(b) | foldMask }
+
+// fits tells whether every gram gets a slot of its own.
+func (f *filter) fits() bool {
+	var taken [1 << slotBits / 64]uint64
+	for g := range f.places {
+		slot := g * f.mul >> slotShift
+		if taken[slot/64]&(1<<(slot%64)) != 0 {
+			return false
+		}
+		taken[slot/64] |= 1 << (slot % 64)
+	}
+	return true
+}
+
+// match tells whether line holds one of the literals.
+func (f *filter) match(line []byte) bool {
+	mul := f.mul
+	rest := line
+	for len(rest) >= 4 {
+		g := gram(rest)
+		if f.slots[g*mul>>slotShift] == g && f.confirm(g, line, len(line)-len(rest)) {
+			return true
+		}
+		if len(rest) < 6 {
+			break // a literal that begins here would not fit
+		}
+		rest = rest[2:]
+	}
+	return false
+}
+
+// confirm compares the literals that have g with the line, where g stands at at.
+func (f *filter) confirm(g uint32, line []byte, at int) bool {
+	for _, p := range f.places[g] {
+		from := at - p.offset
+		if from < 0 || len(line)-from < len(p.literal) {
+			continue
+		}
+		same := true
+		for i, c := range p.literal {
+			if line[from+i]|foldByte != c {
+				same = false
+				break
+			}
+		}
+		if same {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,219 @@
+package joblog
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const (
+	masked = "[MASKED]"
+
+	minSecret     = 6   // shorter values stand in too much innocent text
+	minSecretLine = 8   // of a value that has several lines
+	maxKeyLines   = 200 // a private key is shorter; a key that never ends must not hide the rest of the log
+	maxLooseLines = 4   // headers of a key: lines in it that do not look like one
+)
+
+// Masker hides secrets in lines: the values that it was given, and what looks
+// like a secret of a well-known kind. Private keys reach over several lines,
+// so a Masker has to see the lines of one log in order, and serves one log at a
+// time: Fork gives another.
+type Masker struct {
+	values []string
+	key    keyState
+}
+
+// NewMasker returns a Masker that also hides values. Those shorter than six
+// bytes are left out. Of a value with several lines each line is hidden.
+func NewMasker(values []string) *Masker {
+	m := &Masker{}
+	for _, v := range values {
+		v = strings.TrimSpace(v)
+		lines := strings.Split(v, "\n")
+		least := minSecret
+		if len(lines) > 1 {
+			least = minSecretLine
+		}
+		for _, line := range lines {
+			if line = strings.TrimSpace(line); len(line) >= least {
+				m.values = append(m.values, line)
+			}
+		}
+	}
+	slices.SortFunc(m.values, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
+	})
+	m.values = slices.Compact(m.values)
+	return m
+}
+
+// Fork returns a Masker for another log: the same secrets, nothing remembered.
+// Forks may be used at the same time.
+func (m *Masker) Fork() *Masker { return &Masker{values: m.values} }
+
+// Line returns text, the next line of the log, without its secrets.
+func (m *Masker) Line(text string) string {
+	was := m.key.inside
+	if m.key.next(text) && was {
+		return masked
+	}
+	return m.replace(text)
+}
+
+// replace hides what can be seen within one line.
+func (m *Masker) replace(text string) string {
+	for _, v := range m.values {
+		if strings.Contains(text, v) {
+			text = strings.ReplaceAll(text, v, masked)
+		}
+	}
+	lower := ""
+	for i := range secretKinds {
+		kind := &secretKinds[i]
+		if lower == "" {
+			lower = strings.ToLower(text)
+		}
+		if kind.in(lower) {
+			text = kind.hide(text)
+		}
+	}
+	return text
+}
+
+// keyState follows private keys over lines.
+type keyState struct {
+	inside bool
+	lines  int
+	loose  int
+}
+
+var keyBody = regexp.MustCompile(`[A-Za-z0-9+/=]{32,}`)
+
+// next takes one line and tells whether a private key stands in it.
+func (k *keyState) next(text string) bool {
+	if !k.inside {
+		begin := strings.LastIndex(text, "-----BEGIN ")
+		if begin < 0 || !strings.Contains(text[begin:], "PRIVATE KEY") || strings.Contains(text[begin:], "-----END ") {
+			return false
+		}
+		*k = keyState{inside: true}
+		return true
+	}
+	k.lines++
+	k.loose++
+	if keyBody.MatchString(text) {
+		k.loose = 0
+	}
+	if strings.Contains(text, "-----END ") || k.lines >= maxKeyLines || k.loose >= maxLooseLines {
+		k.inside = false
+	}
+	return true
+}
+
+// secretKind is one well-known form of secrets.
+type secretKind struct {
+	name string
+	any  []string // lower case; a line without any of them is not looked at further
+	also string   // nor one without this
+	expr *regexp.Regexp
+	with string // what a match becomes
+	real func(match string) bool
+}
+
+func (k *secretKind) in(lower string) bool {
+	if !strings.Contains(lower, k.also) {
+		return false
+	}
+	for _, l := range k.any {
+		if strings.Contains(lower, l) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *secretKind) hide(text string) string {
+	if k.real == nil {
+		return k.expr.ReplaceAllString(text, k.with)
+	}
+	return k.expr.ReplaceAllStringFunc(text, func(match string) string {
+		if !k.real(match) {
+			return match
+		}
+		return k.expr.ReplaceAllString(match, k.with)
+	})
+}
+
+// tokenLike tells a token after a word such as Bearer from prose.
+func tokenLike(match string) bool {
+	word := match[strings.LastIndexAny(match, " \t")+1:]
+	return len(word) >= 20 || strings.ContainsAny(word, "0123456789")
+}
+
+// literalValue leaves references to variables and what is masked already.
+func literalValue(match string) bool {
+	_, value, _ := strings.Cut(match, "=")
+	value = strings.Trim(value, `"'`)
+	return !strings.HasPrefix(value, "$") && !strings.HasPrefix(value, "[MASKED") && !strings.HasPrefix(value, "***")
+}
+
+var secretKinds = []secretKind{
+	{
+		name: "private key", any: []string{"-----begin "},
+		expr: regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`), with: masked,
+	},
+	{
+		name: "gitlab", any: []string{"glpat-", "gldt-", "glrt-", "glrtr-", "glcbt-", "glptt-", "gloas-", "glsoat-", "glft-", "glimt-", "glagent-", "glffct-", "glwt-", "gr1348941"},
+		expr: regexp.MustCompile(`(?:gl(?:pat|dt|rt|rtr|cbt|ptt|oas|soat|ft|imt|agent|ffct|wt)-[\w.=-]{8,}|GR1348941[\w-]{8,})`), with: masked,
+	},
+	{
+		name: "github", any: []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"},
+		expr: regexp.MustCompile(`(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,})`), with: masked,
+	},
+	{
+		name: "slack", any: []string{"xox", "xapp-", "hooks.slack.com/"},
+		expr: regexp.MustCompile(`(?:xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{8,}|xapp-[A-Za-z0-9-]{8,}|hooks\.slack\.com/(?:services|workflows|triggers)/[\w/-]+)`), with: masked,
+	},
+	{
+		name: "aws id", any: []string{"akia", "asia"},
+		expr: regexp.MustCompile(`(?:AKIA|ASIA)[A-Z0-9]{16}`), with: masked,
+	},
+	{
+		name: "aws secret", any: []string{"secret", "session"},
+		expr: regexp.MustCompile(`(?i)((?:aws_?)?(?:secret_?access_?key|session_?token|secret_?key)["']?\s*[:=]\s*["']?)[A-Za-z0-9/+=]{16,}`), with: "${1}" + masked,
+	},
+	{
+		name: "jwt", any: []string{"eyj"},
+		expr: regexp.MustCompile(`eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*`), with: masked,
+	},
+	{
+		name: "authorization", any: []string{"authorization"},
+		expr: regexp.MustCompile(`(?i)(authorization["']?\s*[:=]\s*["']?(?:(?:bearer|basic|token|digest|apikey)\s+)?)[^\s"',;]{6,}`), with: "${1}" + masked, real: tokenLike,
+	},
+	{
+		name: "bearer", any: []string{"bearer"},
+		expr: regexp.MustCompile(`(?i)(bearer\s+)[\w.~+/=-]{8,}`), with: "${1}" + masked, real: tokenLike,
+	},
+	{
+		name: "token header", any: []string{"-token", "-key"},
+		expr: regexp.MustCompile(`(?i)((?:private|job|deploy|gitlab|vault|auth|access|api)-(?:token|key)["']?\s*[:=]\s*["']?)[^\s"',;]{6,}`), with: "${1}" + masked,
+	},
+	{
+		name: "password in a URL", any: []string{"://"}, also: "@",
+		expr: regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@"'<>]*:)[^\s/"'<>]+@`), with: "${1}" + masked + "@",
+	},
+	{
+		name: "token in a URL", any: []string{"://"}, also: "@",
+		expr: regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s/:@"'<>]{20,}@`), with: "${1}" + masked + "@",
+	},
+	{
+		name: "assignment", any: []string{"password=", "passwd=", "token=", "secret=", "_key=", "apikey=", "credentials="},
+		expr: regexp.MustCompile(`(\b[A-Z0-9_]*(?:PASSWORD|PASSWD|TOKEN|SECRET|API_?KEY|PRIVATE_KEY|ACCESS_KEY|CREDENTIALS)=)(?:"[^"]{6,}"|'[^']{6,}'|[^\s"'&]{6,})`), with: "${1}" + masked, real: literalValue,
+	},
+	{
+		name: "other services", any: []string{"aiza", "ya29.", "npm_", "pypi-", "dckr_pat_", "sk_live_", "rk_live_", "hvs.", "hvb.", "sg."},
+		expr: regexp.MustCompile(`(?:AIza[\w-]{30,}|ya29\.[\w-]{16,}|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,}|dckr_pat_[\w-]{16,}|[sr]k_live_\w{16,}|hv[sb]\.[\w-]{20,}|SG\.[\w-]{16,}\.[\w-]{16,})`), with: masked,
+	},
+}

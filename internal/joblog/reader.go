@@ -1,0 +1,53 @@
+package joblog
+
+import "io"
+
+// Line is one line as people see it: the stamp is taken off, continuations are
+// joined, redraws resolved, section markers and escape sequences gone.
+type Line struct {
+	// N counts from 1. Lines that hold nothing but section markers do not count.
+	N int
+	// Text is valid UTF-8 without control characters other than tab. A line
+	// longer than MaxLineBytes ends with a note that says how much was cut.
+	Text string
+	// Stream is 'O' or 'E' where the log tells them apart, else 0.
+	Stream byte
+	// Origin tells who wrote the line, where Stream is known: 0 the runner,
+	// 1 the job's script, 15 and up its services.
+	Origin byte
+	// Section is the innermost section that the line is in, "" outside of all.
+	Section string
+	// Header marks the title of the section that begins with this line,
+	// Collapsed that the section asks to be shown folded.
+	Header, Collapsed bool
+}
+
+// Reader reads the lines of a log. The lines do not depend on how the source
+// parts its bytes. It uses the same small amount of memory for any log.
+type Reader struct {
+	scan    *scanner
+	scratch []byte
+}
+
+// NewReader reads from r, which nobody else may read meanwhile.
+func NewReader(r io.Reader) *Reader {
+	return &Reader{scan: newScanner(r.Read)}
+}
+
+// Next returns the next line, io.EOF after the last one, or the error of the
+// source (wrapped) after the lines before it.
+func (r *Reader) Next() (Line, error) {
+	raw, err := r.scan.next()
+	if err != nil {
+		return Line{}, err
+	}
+	text := raw.text
+	if raw.escapes {
+		r.scratch = stripEscapes(r.scratch[:0], text)
+		text = r.scratch
+	}
+	return Line{
+		N: raw.n, Text: plainText(text), Stream: raw.stream, Origin: raw.origin,
+		Section: raw.section, Header: raw.header, Collapsed: raw.collapsed,
+	}, nil
+}
