@@ -42,6 +42,10 @@ type Options struct {
 	Key  [][]byte // 32 bytes each; the first seals, all open. None: secrets cannot be kept
 	Log  *slog.Logger
 	Now  func() time.Time
+	// Interrupt, if set, is asked before and after each commit; an error before it
+	// undoes the transaction, one after it only hides that it was made. Tests kill
+	// the program with it.
+	Interrupt func(committed bool) error
 }
 
 // DB is the open state. Its methods may be called from any goroutine.
@@ -49,6 +53,8 @@ type DB struct {
 	sql    *sql.DB
 	now    func() time.Time
 	sealer *sealer
+
+	interrupt func(committed bool) error
 
 	writer  chan *conn // holds the one writing connection when nobody writes
 	readers chan *conn
@@ -67,6 +73,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Interrupt == nil {
+		o.Interrupt = func(bool) error { return nil }
+	}
 	s, err := newSealer(o.Key)
 	if err != nil {
 		return nil, err
@@ -76,7 +85,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open database %s: %w", o.Path, err)
 	}
 	db := &DB{
-		sql: pool, now: o.Now, sealer: s,
+		sql: pool, now: o.Now, sealer: s, interrupt: o.Interrupt,
 		writer: make(chan *conn, 1), readers: make(chan *conn, readers),
 		changed: make(chan struct{}), onChange: func([]kovra.Ref) {},
 	}

@@ -113,11 +113,15 @@ func (db *DB) transact(w *conn, batch []*update) (err error) {
 			return errors.Join(err, back)
 		}
 	}
-	if _, err := w.exec(ctx, "COMMIT"); err != nil {
+	err = db.interrupt(false)
+	if err == nil {
+		_, err = w.exec(ctx, "COMMIT")
+	}
+	if err != nil {
 		_, back := w.exec(ctx, "ROLLBACK")
 		return errors.Join(fmt.Errorf("commit: %w", err), back)
 	}
-	return nil
+	return db.interrupt(true)
 }
 
 // apply runs one update inside a savepoint. The error it returns is the

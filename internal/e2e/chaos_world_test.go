@@ -1,0 +1,312 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kovra.dev/chatops/internal/app"
+	"kovra.dev/chatops/internal/config"
+	"kovra.dev/chatops/internal/gitlabsim"
+	"kovra.dev/chatops/internal/slacksim"
+)
+
+const (
+	labURL    = "http://gitlab.sim"
+	slackURL  = "http://slack.sim"
+	publicURL = "http://kovra.sim"
+	secret    = "hook-secret"
+
+	alice   = "UALICE"
+	bob     = "UBOB"
+	deploys = "CDEPLOYS"
+	web     = int64(7)
+	api     = int64(8)
+)
+
+var errKilled = errors.New("killed")
+
+// tally counts, over all seeds, how often each fault and each crash point came to pass.
+type tally struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (c *tally) add(what string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count[what] += n
+}
+
+// killer ends a life of the program at a point drawn in advance: nothing after it
+// touches state or reaches a peer.
+type killer struct {
+	mu   sync.Mutex
+	left int // points to go; 0: never
+	dead bool
+	what *tally
+}
+
+// at passes a point; its error says that the program is dead.
+func (k *killer) at(point string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.dead {
+		return errKilled
+	}
+	if k.left == 0 {
+		return nil
+	}
+	k.left--
+	if k.left > 0 {
+		return nil
+	}
+	k.dead = true
+	k.what.add("crash "+point, 1)
+	return errKilled
+}
+
+func (k *killer) killed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.dead
+}
+
+func (k *killer) interrupt(committed bool) error {
+	if committed {
+		return k.at("after a commit")
+	}
+	return k.at("before a commit")
+}
+
+// deadly is a way to a peer on which the program may die before a call, or after
+// it, when the answer is lost with it.
+type deadly struct {
+	next http.RoundTripper
+	k    *killer
+	peer string
+	bend func(*http.Response)
+}
+
+func (d deadly) RoundTrip(r *http.Request) (*http.Response, error) {
+	kind := "read"
+	if r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "conversations.") && !strings.Contains(r.URL.Path, "auth.test") {
+		kind = "write"
+	}
+	if err := d.k.at("before a " + kind + " of " + d.peer); err != nil {
+		return nil, err
+	}
+	resp, err := d.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.k.at("after a " + kind + " of " + d.peer); err != nil {
+		_ = resp.Body.Close()
+		return nil, err
+	}
+	if d.bend != nil {
+		d.bend(resp)
+	}
+	return resp, nil
+}
+
+// sabotage switches off, from outside, what the product relies on; the chaos
+// test must notice.
+type sabotage struct {
+	blindNonce bool // the history never shows metadata
+	freshEnds  bool // a repeated delivery tells another time of the end
+}
+
+// world is one seed: simulated peers, and the program in one of its lives.
+type world struct {
+	t     *testing.T
+	rnd   *rand.Rand
+	slack *slacksim.Server
+	lab   *gitlabsim.Server
+	cfg   *config.Config
+	evil  sabotage
+	what  *tally
+
+	mu     sync.Mutex
+	app    *app.App // nil while dead
+	k      *killer
+	cancel context.CancelFunc
+	ended  chan error
+	clicks int
+	seen   map[string]int // deliveries by key, for sabotage
+}
+
+func newWorld(t *testing.T, seed uint64, what *tally, evil sabotage) *world {
+	t.Helper()
+	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), what: what, evil: evil, seen: map[string]int{}}
+	w.slack = slacksim.New(slacksim.Options{
+		BaseURL: slackURL, RequestURL: publicURL, Transport: slacksim.HandlerTransport(http.HandlerFunc(w.front)), Limits: seed%2 == 0,
+	})
+	w.slack.AddUser(slacksim.User{ID: alice, Name: "alice", IsAdmin: true})
+	w.slack.AddUser(slacksim.User{ID: bob, Name: "bob"})
+	w.slack.AddChannel(slacksim.Channel{ID: deploys, Name: "deploys", Members: []string{alice, bob}})
+	w.lab = gitlabsim.New(gitlabsim.Options{})
+	w.lab.SetURL(labURL)
+	w.lab.SetWebhookDelivery(w.deliver)
+	w.lab.AddUser(gitlabsim.User{ID: 5, Username: "alice", Name: "Alice"})
+	w.lab.AddProject(gitlabsim.Project{ID: web, Path: "group/web", Members: map[string]int{"alice": 40}})
+	w.lab.SetCI(web, []string{"build", "test", "deploy"}, []gitlabsim.JobSpec{
+		{Name: "build", Stage: "build"},
+		{Name: "unit", Stage: "test", Retry: 1},
+		{Name: "lint", Stage: "test", AllowFailure: true},
+		{Name: "ship", Stage: "deploy", Manual: true, AllowFailure: true},
+	})
+	w.lab.CreateBranch(web, "feature", "main", "alice")
+	w.cfg = configuration(t, filepath.Join(t.TempDir(), "kovra.db"))
+	w.start(0)
+	return w
+}
+
+func configuration(t *testing.T, path string) *config.Config {
+	t.Helper()
+	cfg, err := config.Load([]string{
+		"KOVRA_DATABASE_URL=sqlite:" + path, "KOVRA_PUBLIC_URL=" + publicURL,
+		"KOVRA_SLACK_BOT_TOKEN=xoxb-sim", "KOVRA_SLACK_SIGNING_SECRET=sim-secret", "KOVRA_SLACK_API_URL=" + slackURL + "/api/",
+		"KOVRA_GITLAB_URL=" + labURL, "KOVRA_GITLAB_TOKEN=glpat-sim", "KOVRA_GITLAB_WEBHOOK_SECRET=" + secret, "KOVRA_ADMINS=" + alice,
+	}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// start begins a life of the program that dies after so many points; 0: never.
+func (w *world) start(points int) {
+	w.t.Helper()
+	k := &killer{left: points, what: w.what}
+	toSlack := deadly{next: w.slack.Client().Transport, k: k, peer: "Slack"}
+	if w.evil.blindNonce {
+		toSlack.bend = forgetMetadata
+	}
+	a, err := app.New(w.t.Context(), w.cfg, app.Options{
+		Slack: toSlack, GitLab: deadly{next: w.lab.Client().Transport, k: k, peer: "GitLab"}, Interrupt: k.interrupt,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	ended := make(chan error, 1)
+	w.mu.Lock()
+	w.app, w.k, w.cancel, w.ended = a, k, cancel, ended
+	w.mu.Unlock()
+	go func() { ended <- a.Run(ctx, nil) }()
+}
+
+// stop ends the present life: in order, or as it is after a kill.
+func (w *world) stop() {
+	w.t.Helper()
+	w.mu.Lock()
+	killed := w.k.killed()
+	w.app = nil
+	w.mu.Unlock()
+	w.cancel()
+	if err := <-w.ended; err != nil && !killed {
+		w.t.Errorf("the program did not end well: %v", err)
+	}
+}
+
+// front is the address of the program: whoever knocks while it is dead gets no answer.
+func (w *world) front(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	a, k := w.app, w.k
+	w.mu.Unlock()
+	if a == nil || k.killed() {
+		panic(http.ErrAbortHandler)
+	}
+	answer := httptest.NewRecorder()
+	a.Handler().ServeHTTP(answer, r)
+	if k.killed() {
+		panic(http.ErrAbortHandler)
+	}
+	for name, values := range answer.Header() {
+		rw.Header()[name] = values
+	}
+	rw.WriteHeader(answer.Code)
+	_, _ = rw.Write(answer.Body.Bytes())
+}
+
+// deliver is GitLab's side of a webhook.
+func (w *world) deliver(ctx context.Context, url string, h http.Header, body []byte) (int, error) {
+	if w.evil.freshEnds {
+		h, body = w.disguise(h.Clone(), body)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	r.Header = h
+	resp, err := slacksim.HandlerTransport(http.HandlerFunc(w.front)).RoundTrip(r)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
+
+// disguise makes a repeated delivery look like news: another key, another time of the end.
+func (w *world) disguise(h http.Header, body []byte) (http.Header, []byte) {
+	key := h.Get("Idempotency-Key")
+	w.mu.Lock()
+	w.seen[key]++
+	n := w.seen[key]
+	w.mu.Unlock()
+	var hook map[string]any
+	if n == 1 || json.Unmarshal(body, &hook) != nil {
+		return h, body
+	}
+	h.Set("Idempotency-Key", fmt.Sprint(key, "/", n))
+	attrs, _ := hook["object_attributes"].(map[string]any)
+	if end, ok := attrs["finished_at"].(string); ok {
+		at, err := time.Parse("2006-01-02 15:04:05 MST", end)
+		if err == nil {
+			attrs["finished_at"] = at.Add(time.Duration(n) * time.Second).Format("2006-01-02 15:04:05 MST")
+		}
+	}
+	bent, err := json.Marshal(hook)
+	if err != nil {
+		return h, body
+	}
+	return h, bent
+}
+
+// forgetMetadata makes Slack's history show messages without their metadata.
+func forgetMetadata(resp *http.Response) {
+	if !strings.Contains(resp.Request.URL.Path, "conversations.") {
+		return
+	}
+	var answer map[string]any
+	if json.NewDecoder(resp.Body).Decode(&answer) != nil {
+		return
+	}
+	messages, _ := answer["messages"].([]any)
+	for _, m := range messages {
+		if m, ok := m.(map[string]any); ok {
+			delete(m, "metadata")
+		}
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return
+	}
+	resp.Body = readCloser{bytes.NewReader(text)}
+	resp.ContentLength = int64(len(text))
+	resp.Header.Del("Content-Length")
+}
+
+type readCloser struct{ *bytes.Reader }
+
+func (readCloser) Close() error { return nil }
