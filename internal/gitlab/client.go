@@ -55,8 +55,9 @@ type Client struct {
 	commits *memory[commitKey, commit]
 	parents *memory[pipelineKey, kovra.Parent]
 
-	mu sync.Mutex
-	me kovra.GitLabUser // zero until known
+	mu    sync.Mutex
+	me    kovra.GitLabUser // zero until known
+	until time.Time        // GitLab asked us to ask nothing before
 }
 
 // New checks the options and makes a client; it calls nobody. The error is of kind
@@ -137,6 +138,9 @@ type call struct {
 
 // do makes one request within the client's deadline and judges its end.
 func (c *Client) do(ctx context.Context, what call, fn func(gl.RequestOptionFunc) (*gl.Response, error)) error {
+	if wait := c.limited(); wait > 0 {
+		return &kovra.Error{Kind: kovra.Unavailable, Public: "GitLab limits how often it may be asked" + forHowLong(wait) + ".", Retry: wait}
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	ctx, way := watch(ctx)
@@ -152,6 +156,22 @@ func (c *Client) do(ctx context.Context, what call, fn func(gl.RequestOptionFunc
 		body = refused.Body
 	}
 	return c.refused(what, answer.Response, body)
+}
+
+// limited is how long GitLab wants to be left alone. Its limits are per user, and
+// all our calls are one user's, so one 429 holds back all of them.
+func (c *Client) limited() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.until.Sub(c.now())
+}
+
+func (c *Client) limit(wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if until := c.now().Add(wait); until.After(c.until) {
+		c.until = until
+	}
 }
 
 // fetch is do for a request that gives one thing.

@@ -91,6 +91,7 @@ func (c *Client) refused(what call, resp *http.Response, body []byte) error {
 	case s == http.StatusTooManyRequests:
 		e.Kind, e.Retry = kovra.Unavailable, c.retryAfter(resp.Header)
 		e.Public = "GitLab limits how often it may be asked" + forHowLong(e.Retry) + "."
+		c.limit(e.Retry)
 	case s >= http.StatusInternalServerError || s == http.StatusRequestTimeout:
 		e.Kind, e.Retry = kovra.Unavailable, c.retryAfter(resp.Header)
 		e.Public = fmt.Sprintf("GitLab is in trouble (%d %s).", s, http.StatusText(s))

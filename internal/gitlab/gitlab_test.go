@@ -193,6 +193,13 @@ func TestErrorKinds(t *testing.T) {
 					t.Errorf("a read made %d requests, want %d", calls, tt.reads)
 				}
 				calls = 0
+				if tt.code == http.StatusTooManyRequests && e.Retry > 0 {
+					_, _, err := c.Job(t.Context(), 1, 8)
+					if wantKind(t, err, kovra.Unavailable).Retry != e.Retry || calls != 0 {
+						t.Errorf("GitLab was asked again before its time: %d requests, %v", calls, err)
+					}
+				}
+				time.Sleep(e.Retry)
 				_, _, err = c.CreatePipeline(t.Context(), 1, "main", nil, nil)
 				wantKind(t, err, tt.post)
 				if calls != 1 {

@@ -211,9 +211,10 @@ func (r *Run) takeFacts(o Run, whole bool) bool {
 	if o.Author.Name != "" || o.Author.Username != "" {
 		r.Author = o.Author
 	}
-	if o.MR.IID != 0 {
-		r.MR = o.MR
-	}
+	setInt(&r.MR.IID, o.MR.IID)
+	setString(&r.MR.Title, o.MR.Title)
+	setString(&r.MR.URL, o.MR.URL)
+	setString(&r.MR.Target, o.MR.Target)
 	if o.Parent.Pipeline != 0 {
 		r.Parent = o.Parent
 	}
