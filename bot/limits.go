@@ -141,6 +141,33 @@ func (c *checker) button(at string, b *slack.ButtonBlockElement) {
 	}
 }
 
+// fit makes an answer keep the limits of a whole message. Texts and buttons keep theirs
+// by themselves; where many long ones come together, the last blocks but one go, and it says so.
+func fit(a Answer) Answer {
+	a.Text = clipEscaped(a.Text, maxFallback)
+	if a.Text == "" {
+		a.Text = ellipsis
+	}
+	blocks, shortened := a.Blocks, false
+	for len(blocks) > 2 && (len(blocks) > maxBlocks || size(blocks) > maxMessage-len(saysTooLong)) {
+		if !shortened {
+			blocks, shortened = slices.Insert(slices.Clone(blocks), len(blocks)-1, contextLine(saysTooLong)), true
+		}
+		blocks = slices.Delete(blocks, len(blocks)-3, len(blocks)-2)
+	}
+	a.Blocks = blocks
+	return a
+}
+
+// size counts the characters of blocks as Check does.
+func size(blocks []slack.Block) int {
+	c := checker{seen: map[string]bool{}}
+	for i, b := range blocks {
+		c.block(i, b)
+	}
+	return c.total
+}
+
 // fitLines returns as many lines as fit into n characters, joined, and how many are
 // left out. more gives the line that says so; it is counted.
 func fitLines(lines []string, n int, more func(left int) string) string {

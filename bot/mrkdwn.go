@@ -121,11 +121,11 @@ func fenced(s string) string {
 // link makes label, which is escaped already, lead to address. An address that is not
 // plain http, or too long, gives the label alone.
 func link(address, label string) string {
-	u := webAddress(address, maxLinkURL)
-	if u == "" || label == "" {
+	u := escape(webAddress(address, maxLinkURL))
+	if u == "" || label == "" || len(u) > maxLinkURL {
 		return label
 	}
-	return "<" + escape(u) + "|" + label + ">"
+	return "<" + u + "|" + label + ">"
 }
 
 // webAddress returns address when a browser may be sent there, else "". Characters

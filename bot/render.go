@@ -72,7 +72,8 @@ func Render(v kovra.View) []Message {
 }
 
 func (m *Message) finish() {
-	m.Text = clipEscaped(m.Text, maxFallback)
+	fitted := fit(Answer{m.Text, m.Blocks})
+	m.Text, m.Blocks = fitted.Text, fitted.Blocks
 	// Marshalling cannot fail: blocks hold nothing but strings, numbers and flags.
 	data, err := json.Marshal(m.Blocks)
 	if err != nil {
@@ -87,17 +88,13 @@ func clipEscaped(s string, n int) string {
 	if utf8.RuneCountInString(s) <= n {
 		return s
 	}
-	runes := []rune(s)[:n-1]
-	for i := len(runes) - 1; i >= 0 && i > len(runes)-600; i-- {
-		if runes[i] == '<' || runes[i] == '&' {
-			runes = runes[:i]
-			break
-		}
-		if runes[i] == '>' || runes[i] == ';' || runes[i] == ' ' {
-			break
-		}
+	cut := string([]rune(s)[:n-1])
+	if open := strings.LastIndexByte(cut, '<'); open > strings.LastIndexByte(cut, '>') {
+		cut = cut[:open]
 	}
-	cut := string(runes)
+	if open := strings.LastIndexByte(cut, '&'); open > strings.LastIndexByte(cut, ';') {
+		cut = cut[:open]
+	}
 	if strings.Count(cut, "`")%2 == 1 {
 		cut = cut[:strings.LastIndex(cut, "`")]
 	}
@@ -182,14 +179,16 @@ func commitLine(p kovra.Project, r *kovra.Run) string {
 }
 
 func commitLink(p kovra.Project, sha string) string {
-	short := kovra.ShortSHA(clean(sha))
-	if short == "" {
+	switch {
+	case sha == "":
 		return ""
+	case !isHex(sha):
+		return code(sha, 9)
+	case p.URL == "":
+		return codeSpan(kovra.ShortSHA(sha))
+	default:
+		return link(p.URL+"/-/commit/"+sha, kovra.ShortSHA(sha))
 	}
-	if p.URL == "" || !isHex(sha) {
-		return codeSpan(short)
-	}
-	return link(p.URL+"/-/commit/"+sha, short)
 }
 
 func isHex(s string) bool {
@@ -205,7 +204,7 @@ func factsLine(v kovra.View) string {
 		if r.MR.Target != "" {
 			into = " into " + code(r.MR.Target, maxRef)
 		}
-		facts = append(facts, "merge request "+link(r.MR.URL, fmt.Sprintf("!%d", r.MR.IID))+into)
+		facts = append(facts, "merge request"+into)
 	}
 	return dots(facts...)
 }
@@ -427,15 +426,19 @@ func changeButton(r *kovra.Run, suffix string) *slack.ButtonBlockElement {
 }
 
 func runButton(app, ref string) *slack.ButtonBlockElement {
-	p := Place{App: app, Ref: ref}
-	if len(ref) > 1000 {
-		p.Ref = ""
+	return button(ActionRun, buttonPlace(app, ref).String(), "Run Pipeline")
+}
+
+// buttonPlace is a place that fits into a button's value. A ref that is too long is left out.
+func buttonPlace(app, ref string) Place {
+	if len(ref) > 1000 || !utf8.ValidString(ref) {
+		ref = ""
 	}
-	return button(ActionRun, p.String(), "Run Pipeline")
+	return Place{App: clip(clean(app), maxName), Ref: ref}
 }
 
 func connectButton(app string) *slack.ButtonBlockElement {
-	b := button(ActionConnect, clip(app, maxName), "Connect GitLab project")
+	b := button(ActionConnect, clip(clean(app), maxName), "Connect GitLab project")
 	b.Style = slack.StylePrimary
 	return b
 }

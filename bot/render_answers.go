@@ -16,7 +16,7 @@ import (
 // RenderConnect is what every surface of an app without a project shows.
 func RenderConnect(app string) Answer {
 	text := fmt.Sprintf(saysConnect, prose(app, maxName))
-	return Answer{Text: text, Blocks: row([]slack.Block{section(text)}, connectButton(app))}
+	return fit(Answer{Text: text, Blocks: row([]slack.Block{section(text)}, connectButton(app))})
 }
 
 // RenderError tells a person what is wrong: the public sentence of err, or the question
@@ -43,7 +43,7 @@ func RenderChoose(c *Choose) Answer {
 	head := fmt.Sprintf(saysWhichApp, code(c.Command.typed(), 100))
 	var buttons []*slack.ButtonBlockElement
 	for _, app := range c.Apps[:min(len(c.Apps), maxChoices)] {
-		value := c.Command.WithApp(app).String()
+		value := strings.ToValidUTF8(c.Command.WithApp(app).String(), "\uFFFD")
 		if utf8.RuneCountInString(value) > maxButtonValue/10 && len(c.Apps) > 3 || utf8.RuneCountInString(value) > maxButtonValue {
 			return notice(saysWhichAppTyped + " " + listed(codes(c.Apps), maxChoices))
 		}
@@ -53,7 +53,7 @@ func RenderChoose(c *Choose) Answer {
 	if len(c.Apps) > maxChoices {
 		blocks = append(blocks, contextLine(fmt.Sprintf(saysMoreApps, len(c.Apps)-maxChoices)))
 	}
-	return Answer{Text: head, Blocks: blocks}
+	return fit(Answer{Text: head, Blocks: blocks})
 }
 
 func codes(names []string) []string {
@@ -89,7 +89,7 @@ func RenderHelp(group string, words []string) Answer {
 	if topic == "" {
 		blocks = append(blocks, contextLine(saysHelpFoot))
 	}
-	return Answer{Text: saysHelp, Blocks: blocks}
+	return fit(Answer{Text: saysHelp, Blocks: blocks})
 }
 
 func helpLines(group, topic string) []string {
@@ -135,7 +135,7 @@ func RenderAction(d Deed) Answer {
 		text := "❓ " + prose(or(a.Outcome.Reason, fmt.Sprintf(saysSure, actionPhrase(d).plain)), maxReason)
 		yes := button(ActionConfirm, strconv.FormatInt(a.ID, 10), confirmWords(a.Kind))
 		yes.Style = slack.StyleDanger
-		return Answer{Text: text, Blocks: row([]slack.Block{section(text)}, yes)}
+		return fit(Answer{Text: text, Blocks: row([]slack.Block{section(text)}, yes)})
 	default:
 		return notice("⏳ " + actionPhrase(d).going + "…")
 	}
@@ -151,7 +151,7 @@ func renderDone(d Deed) Answer {
 	var buttons []*slack.ButtonBlockElement
 	switch {
 	case a.Kind == kovra.ActLink || a.Kind == kovra.ActSubscribe:
-		buttons = append(buttons, button(ActionList, Place{App: a.App}.String(), "Pipelines"), open("project", d.Project.URL, "View in GitLab"))
+		buttons = append(buttons, button(ActionList, buttonPlace(a.App, "").String(), "Pipelines"), open("project", d.Project.URL, "View in GitLab"))
 	case a.Kind == kovra.ActCreateApp || a.Kind == kovra.ActUnlink:
 		buttons = append(buttons, connectButton(a.App))
 	case a.Kind.Permission() == kovra.MayAct:
@@ -166,7 +166,7 @@ func renderDone(d Deed) Answer {
 	if a.Kind == kovra.ActLink && a.Outcome.Hook == kovra.HookByHand {
 		blocks = append(blocks, handmadeHook(d)...)
 	}
-	return Answer{Text: text, Blocks: row(blocks, buttons...)}
+	return fit(Answer{Text: text, Blocks: row(blocks, buttons...)})
 }
 
 // doneNotes is what else to know of something that was done.
@@ -234,7 +234,7 @@ func renderActionFailed(d Deed) Answer {
 		buttons = append(buttons, jobsButton(&d.Run, ""))
 	}
 	buttons = append(buttons, open("result", or(a.Outcome.URL, or(d.Run.URL, d.Project.URL)), "View in GitLab"))
-	return Answer{Text: text, Blocks: row([]slack.Block{section(text)}, buttons...)}
+	return fit(Answer{Text: text, Blocks: row([]slack.Block{section(text)}, buttons...)})
 }
 
 // RenderTaken answers somebody who asks for what is done or on its way already: the first
@@ -252,10 +252,10 @@ func RenderTaken(d Deed, asker string) Answer {
 	text := fmt.Sprintf("☝️ %s %s%s%s", actionPhrase(d).already, who, at(date(a.CreatedAt)), "."+state)
 	blocks := []slack.Block{section(text)}
 	if d.Run.ID == 0 {
-		return Answer{Text: text, Blocks: blocks}
+		return fit(Answer{Text: text, Blocks: blocks})
 	}
 	blocks = append(blocks, contextLine(nowWords(&d.Run)))
-	return Answer{Text: text, Blocks: row(blocks, jobsButton(&d.Run, ""), open("pipeline", d.Run.URL, "View in GitLab"))}
+	return fit(Answer{Text: text, Blocks: row(blocks, jobsButton(&d.Run, ""), open("pipeline", d.Run.URL, "View in GitLab"))})
 }
 
 func at(date string) string {
@@ -294,5 +294,5 @@ func RenderUnavailable(u Unavailable) Answer {
 	case linked(u.View):
 		buttons = append(buttons, runButton(appName(u.View), r.Ref))
 	}
-	return Answer{Text: strings.Join(lines, " "), Blocks: row(blocks, buttons...)}
+	return fit(Answer{Text: strings.Join(lines, " "), Blocks: row(blocks, buttons...)})
 }

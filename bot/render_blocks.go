@@ -17,17 +17,23 @@ func plainText(s string) *slack.TextBlockObject {
 }
 
 func section(lines ...string) slack.Block {
-	return slack.NewSectionBlock(mrkdwn(strings.Join(lines, "\n")), nil, nil)
+	text := strings.Join(lines, "\n")
+	if !strings.Contains(text, "```") { // a fence is cut to measure where it is made
+		text = clipEscaped(text, maxSection)
+	}
+	return slack.NewSectionBlock(mrkdwn(text), nil, nil)
 }
 
 func sectionWith(text string, b *slack.ButtonBlockElement) slack.Block {
 	if b == nil {
 		return section(text)
 	}
-	return slack.NewSectionBlock(mrkdwn(text), nil, slack.NewAccessory(b))
+	return slack.NewSectionBlock(mrkdwn(clipEscaped(text, maxSection)), nil, slack.NewAccessory(b))
 }
 
-func contextLine(s string) slack.Block { return slack.NewContextBlock("", mrkdwn(s)) }
+func contextLine(s string) slack.Block {
+	return slack.NewContextBlock("", mrkdwn(clipEscaped(s, maxContextText)))
+}
 
 // row is a row of buttons; those that are nil are not available now. It is appended to blocks
 // unless it is empty.

@@ -55,7 +55,7 @@ func RenderJobs(v kovra.View, page int) Answer {
 		buttons = append(buttons, changeButton(&v.Run, ""))
 	}
 	buttons = append(buttons, open("pipeline", v.Run.URL, "View in GitLab"))
-	return Answer{Text: head, Blocks: row(blocks, buttons...)}
+	return fit(Answer{Text: head, Blocks: row(blocks, buttons...)})
 }
 
 func pageButton(r *kovra.Run, page int, label string) *slack.ButtonBlockElement {
@@ -178,5 +178,5 @@ func RenderLog(v kovra.View, j kovra.Job) Answer {
 	if j.Log == kovra.LogCut && len(j.Excerpt.Lines) > 0 {
 		blocks = append(blocks, section(excerptText(j.Excerpt, maxSection-100)))
 	}
-	return Answer{Text: text, Blocks: row(blocks, logButton(j), jobChange(v, r), open("job", j.URL, "View in GitLab"))}
+	return fit(Answer{Text: text, Blocks: row(blocks, logButton(j), jobChange(v, r), open("job", j.URL, "View in GitLab"))})
 }

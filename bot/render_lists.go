@@ -39,7 +39,7 @@ func RenderList(l List) Answer {
 	for i := range l.Runs[:min(len(l.Runs), ListPage)] {
 		blocks = append(blocks, listCard(l, &l.Runs[i])...)
 	}
-	place := Place{App: l.App.Name, Ref: clip(l.Ref, 1000)}
+	place := buttonPlace(l.App.Name, l.Ref)
 	buttons := []*slack.ButtonBlockElement{runButton(l.App.Name, l.Ref)}
 	if l.Newer != 0 {
 		place.Before, place.After = 0, l.Newer
@@ -49,7 +49,7 @@ func RenderList(l List) Answer {
 		place.Before, place.After = l.Older, 0
 		buttons = append(buttons, button(ActionOlder, place.String(), "Older"))
 	}
-	return Answer{Text: head, Blocks: row(blocks, buttons...)}
+	return fit(Answer{Text: head, Blocks: row(blocks, buttons...)})
 }
 
 func emptyList(l List) string {
@@ -93,7 +93,7 @@ func RenderApps(rows []AppRow) Answer {
 		lines = append(lines, appLine(r))
 	}
 	blocks := []slack.Block{section("*" + head + "*")}
-	return Answer{Text: head, Blocks: append(blocks, sections(lines, "app", 7000)...)}
+	return fit(Answer{Text: head, Blocks: append(blocks, sections(lines, "app", 7000)...)})
 }
 
 func appLine(r AppRow) string {
@@ -151,8 +151,7 @@ func sections(lines []string, what string, budget int) []slack.Block {
 // RenderApp answers `/kovra app`: everything about one app.
 func RenderApp(r AppRow) Answer {
 	if r.App.Project == 0 {
-		a := RenderConnect(r.App.Name)
-		return a
+		return RenderConnect(r.App.Name)
 	}
 	name := prose(r.App.Name, maxName)
 	lines := []string{
@@ -172,8 +171,8 @@ func RenderApp(r AppRow) Answer {
 	if d := date(r.App.CreatedAt); d != "" {
 		blocks = append(blocks, contextLine("created "+d+" by "+mention(r.App.CreatedBy, "")))
 	}
-	list := button(ActionList, Place{App: r.App.Name}.String(), "Pipelines")
-	return Answer{Text: name, Blocks: row(blocks, list, runButton(r.App.Name, ""), open("project", r.Project.URL, "View in GitLab"))}
+	list := button(ActionList, buttonPlace(r.App.Name, "").String(), "Pipelines")
+	return fit(Answer{Text: name, Blocks: row(blocks, list, runButton(r.App.Name, ""), open("project", r.Project.URL, "View in GitLab"))})
 }
 
 func hookText(p kovra.Project) string {
@@ -209,7 +208,7 @@ func RenderSubscriptions(subs []kovra.Subscription) Answer {
 		return notice(saysNoSubscriptions)
 	}
 	head := plural(len(subs), "subscription", "subscriptions")
-	return Answer{Text: head, Blocks: append([]slack.Block{section("*" + head + "*")}, sections(subscriptionLines(subs, true), "subscription", 7000)...)}
+	return fit(Answer{Text: head, Blocks: append([]slack.Block{section("*" + head + "*")}, sections(subscriptionLines(subs, true), "subscription", 7000)...)})
 }
 
 // AuditPage is how many entries one page of the record has.
@@ -237,9 +236,11 @@ func RenderAudit(app string, rows []AuditRow, older int64) Answer {
 	}
 	blocks := append([]slack.Block{section(head)}, sections(lines, "entry", 8500)...)
 	if older != 0 {
-		blocks = row(blocks, button(ActionAudit, Place{App: app, Before: older}.String(), "Older"))
+		place := buttonPlace(app, "")
+		place.Before = older
+		blocks = row(blocks, button(ActionAudit, place.String(), "Older"))
 	}
-	return Answer{Text: head, Blocks: blocks}
+	return fit(Answer{Text: head, Blocks: blocks})
 }
 
 func auditLine(r AuditRow) string {
@@ -260,5 +261,5 @@ func auditLine(r AuditRow) string {
 
 // notice is an answer of a line or two.
 func notice(text string) Answer {
-	return Answer{Text: clipEscaped(text, maxFallback), Blocks: []slack.Block{section(clipEscaped(text, maxSection))}}
+	return fit(Answer{Text: clipEscaped(text, maxFallback), Blocks: []slack.Block{section(clipEscaped(text, maxSection))}})
 }

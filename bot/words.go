@@ -15,7 +15,7 @@ const (
 	saysOpenQuote    = "A quote is not closed near %q. Example: /pipeline run web main NOTE=\"a b\""
 	saysTooFew       = "%s Write %s. Example: %s"
 	saysTooMany      = "%q is one word too many. Write %s. Example: %s"
-	saysBadVariable  = "%q cannot be the name of a variable: it has letters, digits and _, and starts with a letter or _. Example: /pipeline run web main ENV=staging"
+	saysBadVariable  = "%q cannot be the name of a variable: it has letters, digits and underscores, and no digit first. Example: /pipeline run web main ENV=staging"
 	saysBadInput     = "%q cannot be the name of an input. Example: /pipeline run web main input:environment=staging"
 	saysTwice        = "%s is given twice. Give it once."
 	saysNoPair       = "%q has no =. Write one KEY=VALUE a line."
@@ -36,6 +36,7 @@ const (
 const (
 	saysCardUnlinked = "%s has no GitLab project any more. Connect one to act on its pipelines."
 	saysLogGone      = "GitLab no longer has the log of this job."
+	saysTooLong      = "There is more than Slack can show here."
 	saysLogEmpty     = "The log of this job is empty."
 )
 
@@ -55,7 +56,7 @@ func icon(s kovra.Status) string {
 	switch i, ok := icons[s]; {
 	case ok:
 		return i
-	case s.Known():
+	case s.Known(), s == "":
 		return "⏳"
 	default:
 		return "❔"
@@ -413,15 +414,15 @@ func unavailableWords(u Unavailable) string {
 	case u.Kind == kovra.ActCancel && r.Status == kovra.Canceling:
 		return pipeline + " is being canceled already."
 	case u.Kind == kovra.ActCancel:
-		return pipeline + " cannot be canceled: it is " + state + " now, and only what is Pending or Running can be."
+		return pipeline + " cannot be canceled: it is " + state + " now. Only Pending and Running ones can be."
 	case u.Kind == kovra.ActRetry:
-		return pipeline + " cannot be retried: it is " + state + " now, and only what Failed or is Canceled can be."
+		return pipeline + " cannot be retried: it is " + state + " now. Only Failed and Canceled ones can be."
 	case u.Kind == kovra.ActRetryJob && u.Job != nil && u.Job.Status == kovra.Failed:
 		return job + " cannot be retried: a newer attempt exists."
 	case u.Kind == kovra.ActRetryJob:
-		return job + " cannot be retried: it is " + or(jobState, "gone") + " now, and only what Failed can be."
+		return job + " cannot be retried: it is " + or(jobState, "gone") + " now. Only Failed ones can be."
 	case u.Kind == kovra.ActPlay:
-		return job + " cannot be started: it is " + or(jobState, "gone") + " now, and only a manual job can be."
+		return job + " cannot be started: it is " + or(jobState, "gone") + " now. Only manual ones can be."
 	default:
 		return "This is not possible now: the pipeline is " + state + "."
 	}
