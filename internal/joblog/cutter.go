@@ -12,7 +12,7 @@ const (
 	maxHits     = 8  // matches kept of one command
 	redWeight   = 30 // a red line that no pattern knows
 	goodWeight  = 70
-	stderrBonus = 5
+	stderrBonus = 3
 	sureWeight  = 80
 	briefLines  = 3 // a last command that prints no more may only report what others did
 
@@ -184,7 +184,7 @@ func (c *cutter) consider(l *rawLine, raw []byte, candidate, red, command bool) 
 	var p *pattern
 	at := 0
 	if candidate {
-		p, at = c.know.match(text, c.floor())
+		p, at = c.know.match(text, c.floor(l.stream))
 	}
 	line := c.show(l.n, text, at)
 	if p != nil && p.block >= jobEnd {
@@ -197,11 +197,7 @@ func (c *cutter) consider(l *rawLine, raw []byte, candidate, red, command bool) 
 	c.extend(line)
 	switch {
 	case p != nil:
-		weight := p.weight
-		if l.stream == 'E' && weight < goodWeight {
-			weight += stderrBonus
-		}
-		c.admit(line, weight, p)
+		c.admit(line, p.weight+bonus(l.stream), p)
 	case red && !line.blank:
 		c.admit(line, redWeight, &redLine)
 	}
@@ -314,8 +310,16 @@ func isBoundary(text string) bool {
 	return false
 }
 
-// floor is the weight that a match must exceed to be kept.
-func (c *cutter) floor() int {
+// bonus is what a match weighs more for standing in the error stream.
+func bonus(stream byte) int {
+	if stream == 'E' {
+		return stderrBonus
+	}
+	return 0
+}
+
+// floor is the weight that a pattern must exceed for a match in stream to be kept.
+func (c *cutter) floor(stream byte) int {
 	if len(c.hits) < maxHits {
 		return 0
 	}
@@ -323,7 +327,7 @@ func (c *cutter) floor() int {
 	for _, h := range c.hits {
 		least = min(least, h.weight)
 	}
-	return least - stderrBonus
+	return least - bonus(stream)
 }
 
 // admit keeps a match, unless enough are kept that are as heavy and earlier.

@@ -43,7 +43,7 @@ type pattern struct {
 type quiet struct {
 	name   string
 	any    []string
-	expr   string
+	expr   string // of the line in lower case
 	unless string // a line that matches this as well is heard
 	below  int    // patterns of at least this weight are heard
 
@@ -123,7 +123,7 @@ func (k *knowledge) match(text string, floor int) (*pattern, int) {
 		if at == nil {
 			continue
 		}
-		if k.silenced(p, subject, lower) {
+		if k.silenced(p, lower) {
 			return nil, 0
 		}
 		return p, at[0] + len(text) - len(subject)
@@ -131,16 +131,16 @@ func (k *knowledge) match(text string, floor int) (*pattern, int) {
 	return nil, 0
 }
 
-func (k *knowledge) silenced(p *pattern, subject, lower string) bool {
+func (k *knowledge) silenced(p *pattern, lower string) bool {
 	if p.block == jobEnd || p.block == jobOver {
 		return false
 	}
 	for i := range k.quiets {
 		q := &k.quiets[i]
-		if p.weight >= q.below || !containsAny(lower, q.any) || !q.re.MatchString(subject) {
+		if p.weight >= q.below || !containsAny(lower, q.any) || !q.re.MatchString(lower) {
 			continue
 		}
-		if q.not == nil || !q.not.MatchString(subject) {
+		if q.not == nil || !q.not.MatchString(lower) {
 			return true
 		}
 	}
