@@ -1,0 +1,288 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"kovra.dev/chatops/internal/kovra"
+	"kovra.dev/chatops/storage"
+)
+
+// How long a request is spent on what. Slack gives up after 3 s; requests come with
+// a deadline a little before that.
+const (
+	patience     = 2 * time.Second         // for the end of an action
+	gatePatience = 1200 * time.Millisecond // for who may do what
+	reserve      = 500 * time.Millisecond  // is kept for the answer itself
+)
+
+// Replies is how private answers and modals reach Slack; [*Client] has it.
+type Replies interface {
+	OpenView(ctx context.Context, trigger string, view slack.ModalViewRequest) (id string, err error)
+	UpdateView(ctx context.Context, id, hash string, view slack.ModalViewRequest) error
+	Ephemeral(ctx context.Context, channel, user string, blocks []slack.Block, text string) error
+	Respond(ctx context.Context, responseURL string, body any) error
+}
+
+// Gate answers who may do what; it is asked before anything is shown.
+type Gate interface {
+	// May returns nil, or an error of kind Denied or Unavailable.
+	May(ctx context.Context, p kovra.Person, need kovra.Permission, app string) error
+	// Visible returns the apps that a person may read.
+	Visible(ctx context.Context, p kovra.Person) ([]kovra.App, error)
+}
+
+// GitLab is what type-ahead fields read. Its errors are [kovra.Error]s.
+type GitLab interface {
+	SearchProjects(ctx context.Context, query string, limit int) ([]kovra.Project, error)
+	Refs(ctx context.Context, project int64, query string, limit int) (branches, tags []string, err error)
+}
+
+// HandlerOptions are what a [Handler] works with; DB, Slack, Gate and GitLab are required.
+type HandlerOptions struct {
+	DB     *storage.DB
+	Slack  Replies
+	Gate   Gate
+	GitLab GitLab
+	// Hook is what is told to those who must set up a webhook by hand.
+	Hook Hook
+	// ForgetChannel is told that the members of a channel may be others now; may be nil.
+	ForgetChannel func(channel string)
+	Log           *slog.Logger     // nil: nothing is logged
+	Now           func() time.Time // nil: time.Now
+}
+
+// Handler answers what people do in Slack: commands, clicks, modals and type-ahead.
+// It writes wishes into storage and answers privately; it never writes into a
+// channel. Its methods may be called concurrently, and with the same request twice.
+type Handler struct {
+	HandlerOptions
+
+	known    *optionCache
+	patience time.Duration
+}
+
+// NewHandler returns a handler; it does nothing until it is called.
+func NewHandler(o HandlerOptions) *Handler {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.ForgetChannel == nil {
+		o.ForgetChannel = func(string) {}
+	}
+	return &Handler{HandlerOptions: o, known: newOptionCache(o.Now), patience: patience}
+}
+
+// Command answers a slash command, as Slack's form describes it. body is the JSON of
+// the private answer; nil says nothing. An error is one of our own; what people did
+// wrong is told in the answer.
+func (h *Handler) Command(ctx context.Context, form url.Values) (body []byte, err error) {
+	ask := asker{
+		person: kovra.Person{
+			ID: form.Get("user_id"), Name: form.Get("user_name"),
+			Team: form.Get("team_id"), Enterprise: form.Get("enterprise_id"),
+		},
+		channel: form.Get("channel_id"),
+		reply:   form.Get("response_url"),
+		trigger: form.Get("trigger_id"),
+	}
+	answer, err := h.command(ctx, ask, form.Get("command"), form.Get("text"))
+	if err != nil {
+		answer = h.sorry(ctx, ask, err)
+	}
+	return encodeAnswer(answer)
+}
+
+// Interaction answers clicks, modals and type-ahead. body is the JSON of the answer
+// to a modal or a type-ahead field, else nil: Slack ignores the answer to a click.
+func (h *Handler) Interaction(ctx context.Context, payload []byte) (body []byte, err error) {
+	p, err := readPayload(payload)
+	if err != nil {
+		return nil, err
+	}
+	switch p.Type {
+	case "block_actions":
+		return nil, h.clicks(ctx, p)
+	case "block_suggestion":
+		return h.suggest(ctx, p)
+	case "view_submission":
+		return h.submit(ctx, p)
+	case "message_action", "shortcut":
+		return nil, h.tell(ctx, p.asker(), notice(escape(saysNoShortcut)), false)
+	default:
+		return nil, nil // view_closed, and what Slack may add
+	}
+}
+
+// Event takes an envelope of the Events API. All that matters yet is who is where.
+func (h *Handler) Event(_ context.Context, payload []byte) error {
+	var envelope struct {
+		Event struct {
+			Type    string          `json:"type"`
+			Channel json.RawMessage `json:"channel"` // an id, or an object that has one
+		} `json:"event"`
+	}
+	if err := tolerantly(payload, &envelope); err != nil {
+		return fmt.Errorf("read event: %w", err)
+	}
+	switch envelope.Event.Type {
+	case "member_joined_channel", "member_left_channel", "channel_left", "group_left", "channel_archive", "channel_unarchive",
+		"channel_deleted", "group_archive", "group_unarchive", "group_deleted", "channel_shared", "channel_unshared":
+		if id := channelID(envelope.Event.Channel); id != "" {
+			h.ForgetChannel(id)
+		}
+	}
+	return nil
+}
+
+func channelID(raw json.RawMessage) string {
+	var id string
+	if json.Unmarshal(raw, &id) == nil {
+		return id
+	}
+	var object struct {
+		ID string `json:"id"`
+	}
+	_ = json.Unmarshal(raw, &object) // neither: there is no id
+	return object.ID
+}
+
+// sorry says what went wrong. What is our fault is logged; nothing of it is told.
+func (h *Handler) sorry(ctx context.Context, ask asker, err error) Answer {
+	if choose, ok := errors.AsType[*Choose](err); ok {
+		return RenderChoose(choose)
+	}
+	if u, ok := errors.AsType[*unlinkedError](err); ok {
+		return RenderConnect(u.app)
+	}
+	if u, ok := errors.AsType[*unknownError](err); ok {
+		return u.answer()
+	}
+	if errors.Is(err, context.DeadlineExceeded) && kovra.KindOf(err) == kovra.Internal {
+		err = kovra.Errorf(kovra.Unavailable, saysSlow)
+	}
+	if kovra.KindOf(err) == kovra.Internal {
+		h.Log.ErrorContext(ctx, "slack request failed", "user", ask.person.ID, "channel", ask.channel, "err", err)
+	}
+	return RenderError(err)
+}
+
+// unlinkedError says that an app has no GitLab project, on a surface that needs one.
+type unlinkedError struct{ app string }
+
+func (e *unlinkedError) Error() string { return e.app + " has no GitLab project" }
+
+// may asks the gate, but not for longer than the answer can wait.
+func (h *Handler) may(ctx context.Context, ask asker, need kovra.Permission, app string) error {
+	ctx, cancel := context.WithTimeout(ctx, gatePatience)
+	defer cancel()
+	return gateError(h.Gate.May(ctx, ask.person, need, app))
+}
+
+// mayRead is nil when the person may read the app. An app that one may not see is
+// like an app that does not exist.
+func (h *Handler) mayRead(ctx context.Context, ask asker, app string) error {
+	err := h.may(ctx, ask, kovra.MayRead, app)
+	if kovra.KindOf(err) == kovra.Denied {
+		return kovra.Errorf(kovra.NotFound, saysNothingThere)
+	}
+	return err
+}
+
+func gateError(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && kovra.KindOf(err) == kovra.Internal {
+		return &kovra.Error{Kind: kovra.Unavailable, Public: saysGateSlow, Err: err}
+	}
+	return err
+}
+
+// isEmpty reports whether there is nothing to say.
+func (a Answer) isEmpty() bool { return a.Text == "" && len(a.Blocks) == 0 }
+
+// wireAnswer is a private answer as Slack takes it, in the HTTP answer to a command and at
+// a response_url.
+type wireAnswer struct {
+	ResponseType    string        `json:"response_type"`
+	ReplaceOriginal bool          `json:"replace_original"`
+	ThreadTS        string        `json:"thread_ts,omitempty"`
+	Text            string        `json:"text"`
+	Blocks          []slack.Block `json:"blocks,omitempty"`
+}
+
+// encodeAnswer is the HTTP answer to a slash command; nothing for no answer.
+func encodeAnswer(a Answer) ([]byte, error) {
+	if a.isEmpty() {
+		return nil, nil
+	}
+	body, err := json.Marshal(wireAnswer{ResponseType: "ephemeral", Text: a.Text, Blocks: a.Blocks})
+	if err != nil {
+		return nil, fmt.Errorf("encode answer: %w", err)
+	}
+	return body, nil
+}
+
+// asker is who asks for something, from where, and how the answer gets there.
+type asker struct {
+	person  kovra.Person
+	channel string
+	thread  string // of the message that was clicked; "": none
+	message string // that was clicked; "": none
+	private bool   // only the asker sees that message
+	reply   string // response_url; "": there is none
+	trigger string // opens a modal, and names the request
+	view    string // the modal that it was clicked in; "": none
+}
+
+// once is a lock that makes the same request happen once, however often it is sent.
+func (a asker) once() string {
+	if a.trigger == "" {
+		return ""
+	}
+	return "slack/" + a.trigger
+}
+
+// tell gives the private answer to a click: by the response_url, in the modal that was
+// clicked in, or, where there is neither, as a message that only the person sees. With
+// replace it takes the place of a private message that was clicked.
+func (h *Handler) tell(ctx context.Context, ask asker, a Answer, replace bool) error {
+	if a.isEmpty() {
+		return nil
+	}
+	err := h.send(ctx, ask, a, replace)
+	if err != nil {
+		return fmt.Errorf("answer %s privately: %w", ask.person.ID, err)
+	}
+	return nil
+}
+
+func (h *Handler) send(ctx context.Context, ask asker, a Answer, replace bool) error {
+	if ask.reply != "" {
+		w := wireAnswer{ResponseType: "ephemeral", ReplaceOriginal: replace && ask.private, Text: a.Text, Blocks: a.Blocks}
+		if !w.ReplaceOriginal {
+			w.ThreadTS = ask.thread
+		}
+		err := h.Slack.Respond(ctx, ask.reply, w)
+		if !isRefusal(err) {
+			return err
+		}
+		// The address is used up; nothing was shown yet.
+	}
+	switch {
+	case ask.view != "":
+		return h.Slack.UpdateView(ctx, ask.view, "", resultView(a))
+	case ask.channel != "":
+		return h.Slack.Ephemeral(ctx, ask.channel, ask.person.ID, a.Blocks, a.Text)
+	default:
+		return kovra.Errorf(kovra.Invalid, "There is no way to answer.")
+	}
+}

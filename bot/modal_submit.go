@@ -1,0 +1,129 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/slack-go/slack"
+
+	"kovra.dev/chatops/internal/kovra"
+	"kovra.dev/chatops/storage"
+)
+
+// modalAnswer is what Slack does with a form that was submitted; its zero value closes it.
+type modalAnswer struct {
+	Action string                  `json:"response_action"`
+	Errors map[string]string       `json:"errors,omitempty"` // by field
+	View   *slack.ModalViewRequest `json:"view,omitempty"`
+}
+
+func (m modalAnswer) encode() ([]byte, error) {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode answer to a form: %w", err)
+	}
+	return body, nil
+}
+
+func fieldError(field, text string) modalAnswer {
+	return modalAnswer{Action: "errors", Errors: map[string]string{field: clip(clean(text), maxFieldError)}}
+}
+
+func showInModal(a Answer) modalAnswer {
+	v := resultView(a)
+	return modalAnswer{Action: "update", View: &v}
+}
+
+// submit takes a form. What is wrong in a field is said below it; the form stays open
+// then, and can be sent again.
+func (h *Handler) submit(ctx context.Context, p payload) ([]byte, error) {
+	ask, app, err := p.formOf()
+	if err != nil {
+		return showInModal(h.sorry(ctx, ask, err)).encode()
+	}
+	var want kovra.Action
+	var secret []byte
+	var wrong map[string]string
+	main := fieldRef
+	switch p.View.CallbackID {
+	case formRun:
+		want, secret, wrong, err = readRunForm(&p, app)
+	case formConnect:
+		main = fieldProject
+		want, wrong = readConnectForm(&p, app)
+	default:
+		err = kovra.Errorf(kovra.Invalid, saysOldModal)
+	}
+	switch {
+	case err != nil:
+		return showInModal(h.sorry(ctx, ask, err)).encode()
+	case len(wrong) > 0:
+		return modalAnswer{Action: "errors", Errors: wrong}.encode()
+	}
+	if p.View.ID != "" {
+		want.Lock = "view/" + p.View.ID
+	}
+	m, err := h.carryOut(ctx, ask, want, secret, main)
+	if err != nil {
+		m = showInModal(h.sorry(ctx, ask, err))
+	}
+	return m.encode()
+}
+
+// carryOut proposes what a form asks for. If it fails at once the form says so; else the
+// form closes, and the answer comes where it was opened.
+func (h *Handler) carryOut(ctx context.Context, ask asker, want kovra.Action, secret []byte, main string) (modalAnswer, error) {
+	a, mine, err := h.propose(ctx, ask, want, secret)
+	if err != nil {
+		return modalAnswer{}, err
+	}
+	if mine {
+		a = h.await(ctx, a)
+	}
+	if mine && a.State == kovra.ActionFailed {
+		reason := or(a.Outcome.Reason, failedWords(a.Outcome.Kind))
+		err := h.DB.Update(ctx, func(tx *storage.Tx) error {
+			_, err := tx.ClaimAnswer(a.ID)
+			return err
+		})
+		return fieldError(main, reason), err
+	}
+	answer, err := h.report(ctx, ask, a, mine)
+	if err != nil {
+		return modalAnswer{}, err
+	}
+	elsewhere := ask
+	elsewhere.view = ""
+	if err := h.tell(ctx, elsewhere, answer, false); err != nil {
+		h.Log.InfoContext(ctx, "answer shown in the form instead", "action", a.ID, "err", err)
+		return showInModal(answer), nil
+	}
+	return modalAnswer{Action: "clear"}, nil
+}
+
+func readRunForm(p *payload, app string) (want kovra.Action, secret []byte, wrong map[string]string, err error) {
+	wrong = map[string]string{}
+	read := func(field string, inputs bool) []Var {
+		vars, err := ParseVars(p.field(field), inputs)
+		if err != nil {
+			wrong[field] = clip(clean(kovra.PublicText(err)), maxFieldError)
+		}
+		return vars
+	}
+	ref := p.field(fieldRef)
+	if ref == "" {
+		wrong[fieldRef] = saysPickRef
+	}
+	vars, inputs := read(fieldVariables, false), read(fieldInputs, true)
+	want, secret, err = runWish(app, ref, vars, inputs)
+	return want, secret, wrong, err
+}
+
+func readConnectForm(p *payload, app string) (kovra.Action, map[string]string) {
+	project := p.field(fieldProject)
+	if project == "" {
+		return kovra.Action{}, map[string]string{fieldProject: saysPickProject}
+	}
+	return kovra.Action{Kind: kovra.ActLink, App: app, Params: kovra.Params{Project: project}}, nil
+}
