@@ -139,6 +139,15 @@ func (a *App) hookURL() string {
 	return a.cfg.PublicURL + "/webhooks/gitlab"
 }
 
+// hook is what somebody needs who sets up the webhook by hand.
+func (a *App) hook() bot.Hook {
+	where := "the value of KOVRA_GITLAB_WEBHOOK_SECRET"
+	if len(a.cfg.GitLabWebhookSecrets) == 0 {
+		where = "none; the signing token is the value of KOVRA_GITLAB_WEBHOOK_SIGNING_TOKEN"
+	}
+	return bot.Hook{URL: a.hookURL(), Secret: where, Events: []string{"Push events", "Job events", "Pipeline events"}}
+}
+
 func (a *App) admins() []string {
 	admins := a.cfg.Admins
 	if a.cfg.WorkspaceAdmins {
@@ -153,11 +162,11 @@ func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate 
 	tune := o.Tune
 	tune.Log, tune.HookURL = a.log, a.hookURL()
 	d := dispatch.New(a.db, dispatch.World{
-		Pipelines: world, Controls: world, Starts: world, Links: world, Gate: gate, Channels: slack, Excerpt: excerpt,
+		Pipelines: world, Controls: world, Starts: world, Links: world, Gate: gate, Channels: channels{slack}, Excerpt: excerpt,
 	}, tune)
 	intake := webhooks.NewIntake(webhooks.IntakeOptions{DB: a.db, Log: a.log, Counted: a.metrics.delivery})
 	projector := bot.NewProjector(a.db, slack, bot.NewBudget(), time.Now, a.log)
-	answers := bot.NewAnswerer(a.db, slack, bot.HookAt(a.hookURL()), time.Now, a.log)
+	answers := bot.NewAnswerer(a.db, slack, a.hook(), time.Now, a.log)
 
 	a.loop(kovra.RefDelivery, "intake", 1, intake)
 	a.loop(kovra.RefRun, "runs", 8, d.Runs())
@@ -187,7 +196,7 @@ func (a *App) kick(r kovra.Ref) {
 // routes puts the HTTP side together.
 func (a *App) routes(lab *gitlab.Client, slack *bot.Client, gate *identity.Identity) error {
 	handler := bot.NewHandler(bot.HandlerOptions{
-		DB: a.db, Slack: slack, Gate: gate, GitLab: lab, HookURL: a.hookURL(), ForgetChannel: gate.ForgetChannel, Log: a.log,
+		DB: a.db, Slack: slack, Gate: gate, GitLab: lab, Hook: a.hook(), ForgetChannel: gate.ForgetChannel, Log: a.log,
 	})
 	hooks, err := webhooks.New(webhooks.Options{
 		DB: a.db, GitLabSecrets: reveal(a.cfg.GitLabWebhookSecrets), GitLabSigningTokens: reveal(a.cfg.GitLabSigningTokens),
