@@ -18,8 +18,10 @@ const (
 	zeroWidthJoiner = '\u200d'
 	zeroWidthSpace  = '\u200b'
 	ellipsis        = "…"
-	maxLinkURL      = 500 // longer addresses are left out of texts
-	maxButtonURL    = 1000
+	// maxOutside is how many bytes of a text are looked at; much less is shown.
+	maxOutside   = 16384
+	maxLinkURL   = 500 // longer addresses are left out of texts
+	maxButtonURL = 1000
 )
 
 var (
@@ -32,6 +34,10 @@ func escape(s string) string { return slackEscaper.Replace(s) }
 
 // clean makes one line of valid UTF-8 without control and direction characters.
 func clean(s string) string {
+	s = s[:min(len(s), maxOutside)]
+	if isPlain(s) {
+		return strings.TrimSpace(s)
+	}
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch {
@@ -44,6 +50,16 @@ func clean(s string) string {
 		}
 		return r
 	}, s))
+}
+
+// isPlain reports whether there is nothing to clean, as for most texts.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // clip cuts to at most n runes, an ellipsis included, and does not part a letter from

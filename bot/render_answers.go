@@ -174,7 +174,7 @@ func doneNotes(d Deed) []string {
 	a, o := d.Action, d.Action.Outcome
 	var notes []string
 	add := func(when bool, note string) {
-		if when {
+		if when && note != "" {
 			notes = append(notes, note)
 		}
 	}
