@@ -30,7 +30,7 @@ const (
 	saysPickProject  = "Please choose a project."
 
 	labelDown     = "GitLab does not answer; taken as typed"
-	labelNoSearch = "GitLab does not answer; please try again soon"
+	labelNoSearch = "Type the whole path, as in group/web, or try again soon"
 	labelBranches = "Branches"
 	labelTags     = "Tags"
 )
@@ -45,6 +45,9 @@ const (
 	fieldInputs    = "inputs"
 	fieldProject   = "project"
 )
+
+// noChoice is the value of an option that says something and cannot be chosen.
+const noChoice = "-"
 
 // Slack's limits of options and views.
 const (

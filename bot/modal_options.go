@@ -120,7 +120,7 @@ func (h *Handler) suggestProjects(ctx context.Context, ask asker, app, query str
 	h.Log.WarnContext(ctx, "projects not listed by gitlab", "err", err)
 	path, _, ok := ParseProject(strings.TrimSpace(query))
 	if !ok || utf8.RuneCountInString(path) > maxOptionValue {
-		return []optionGroup{{label: labelNoSearch}}, nil
+		return []optionGroup{{label: labelDown, options: []*slack.OptionBlockObject{option(noChoice, labelNoSearch)}}}, nil
 	}
 	return []optionGroup{named(labelDown, []string{path})}, nil
 }
@@ -145,8 +145,7 @@ func named(label string, names []string) optionGroup {
 	return g
 }
 
-// encodeGroups is the answer to a type-ahead field. A group without options is left out,
-// unless its label is all there is to say.
+// encodeGroups is the answer to a type-ahead field. A group without options is left out.
 func encodeGroups(groups []optionGroup) ([]byte, error) {
 	type wire struct {
 		Label   *slack.TextBlockObject     `json:"label"`
@@ -156,11 +155,11 @@ func encodeGroups(groups []optionGroup) ([]byte, error) {
 	left := maxOptions
 	for _, g := range groups {
 		n := min(len(g.options), left)
-		if n == 0 && g.label != labelNoSearch {
+		if n == 0 {
 			continue
 		}
 		left -= n
-		out = append(out, wire{plainText(g.label), slices.Concat([]*slack.OptionBlockObject{}, g.options[:n])})
+		out = append(out, wire{plainText(g.label), g.options[:n]})
 	}
 	var body any = map[string]any{"option_groups": out}
 	if len(out) == 0 {

@@ -122,7 +122,7 @@ func readRunForm(p *payload, app string) (want kovra.Action, secret []byte, wron
 
 func readConnectForm(p *payload, app string) (kovra.Action, map[string]string) {
 	project := p.field(fieldProject)
-	if project == "" {
+	if project == "" || project == noChoice {
 		return kovra.Action{}, map[string]string{fieldProject: saysPickProject}
 	}
 	return kovra.Action{Kind: kovra.ActLink, App: app, Params: kovra.Params{Project: project}}, nil
