@@ -145,7 +145,7 @@ func (tx *Tx) Observe(o kovra.Observation) (kovra.Run, kovra.Seen, error) {
 	for _, j := range old {
 		jobs[j.ID] = j
 	}
-	wasFinal := run.Status.Final()
+	wasChild, wasFinal := run.Child(), run.Status.Final()
 	seen := run.Observe(jobs, o)
 	if !fresh && !seen.Changed() {
 		return run, seen, tx.heard(run)
@@ -164,7 +164,7 @@ func (tx *Tx) Observe(o kovra.Observation) (kovra.Run, kovra.Seen, error) {
 		}
 	}
 	if run.Child() {
-		return run, seen, tx.bumpParent(run, fresh || run.Status.Final() != wasFinal)
+		return run, seen, tx.bumpParent(run, !wasChild || run.Status.Final() != wasFinal)
 	}
 	if err := tx.makeThreads(run); err != nil {
 		return run, seen, err
@@ -190,12 +190,13 @@ func (tx *Tx) saveRun(r *kovra.Run) error {
 		return err
 	}
 	var parent int64
+	counts := verdict(r.Results)
 	if r.Child() {
-		parent = r.Parent.Pipeline
+		parent, counts = r.Parent.Pipeline, "" // it is a part of its parent, and ends before it
 	}
 	args := []any{
 		r.Ref, r.Kind(), string(r.Status), flag(r.Status.Final()), flag(r.Child()), parent,
-		verdict(r.Results), stamp(r.ObservedAt), flag(r.Stale), r.Version, doc,
+		counts, stamp(r.ObservedAt), flag(r.Stale), r.Version, doc,
 	}
 	if r.ID == 0 {
 		err = tx.row(`INSERT INTO runs (project, remote, ref, kind, status, final, child, parent, verdict, observed_at, stale, version, doc, driven_version)
@@ -235,7 +236,7 @@ func verdict(results []kovra.Result) string {
 // addNews decides, for the newest end alone and once, whether it broke or fixed the ref.
 func (tx *Tx) addNews(r *kovra.Run, seen kovra.Seen) error {
 	last := len(r.Results) - 1
-	if last < 0 || !slices.Contains(seen.Results, last) {
+	if last < 0 || r.Child() || !slices.Contains(seen.Results, last) {
 		return nil
 	}
 	end := &r.Results[last]
@@ -265,8 +266,12 @@ func (tx *Tx) addNews(r *kovra.Run, seen kovra.Seen) error {
 }
 
 // bumpParent makes the parent show its child anew, and, when the child is new or has
-// just ended or come back, asks GitLab what became of the trigger job.
+// just ended or come back, asks GitLab what became of the trigger job. A parent is
+// always older than its child; what is said to be otherwise could go in a circle.
 func (tx *Tx) bumpParent(child kovra.Run, ask bool) error {
+	if child.Parent.Pipeline >= child.Remote {
+		return nil
+	}
 	parent, err := tx.RunByRemote(child.Project, child.Parent.Pipeline)
 	if kovra.KindOf(err) == kovra.NotFound {
 		return nil
