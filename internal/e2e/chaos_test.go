@@ -108,9 +108,11 @@ func TestChaosNotices(t *testing.T) {
 // live links the project, lets things happen to it, and then waits for quiet.
 func (w *world) live() {
 	w.settle(2 * time.Second)
-	seen, err := w.slack.Slash(w.t.Context(), alice, deploys, "/kovra link web group/web")
-	if err != nil || seen.Error != "" {
-		w.t.Fatalf("link: %v %s", err, seen.Text())
+	for _, link := range [][2]string{{deploys, "/kovra link web group/web"}, {team, "/kovra link site group/web"}} {
+		seen, err := w.slack.Slash(w.t.Context(), alice, link[0], link[1])
+		if err != nil || seen.Error != "" {
+			w.t.Fatalf("link: %v %s", err, seen.Text())
+		}
 	}
 	w.settle(5 * time.Second)
 	for range 40 + w.rnd.IntN(40) {
@@ -119,7 +121,7 @@ func (w *world) live() {
 		if w.k.killed() {
 			w.stop()
 			w.settle(time.Duration(w.rnd.IntN(60)) * time.Second)
-			w.start(10 + w.rnd.IntN(400))
+			w.start(w.mortal())
 		}
 	}
 	w.calm()
@@ -137,7 +139,7 @@ func (w *world) calm() {
 	w.lab.ClearFaults()
 	w.stop()
 	w.lab.ReleaseHooks(nil)
-	w.start(0)
+	w.start(&killer{what: w.what})
 	for _, p := range w.lab.Pipelines(web) {
 		if p.Status == "running" || p.Status == "pending" || p.Status == "canceling" || p.Status == "created" {
 			_ = w.lab.FinishPipeline(web, p.ID, "success")
@@ -170,7 +172,7 @@ func plain(fault string) string {
 func (w *world) happen() {
 	deeds := []func(){
 		w.push, w.push, w.work, w.work, w.work, w.work, w.finish, w.finish, w.finish,
-		w.clickSomething, w.clickSomething, w.doubleClick, w.runTyped, w.runTyped,
+		w.clickSomething, w.clickSomething, w.doubleClick, w.clickAtGitLab, w.runTyped, w.runTyped,
 		w.meddleWithHooks, w.meddleWithHooks, w.breakSlack, w.breakSlack, w.breakGitLab, w.breakGitLab, w.restart,
 	}
 	deeds[w.rnd.IntN(len(deeds))]()
@@ -180,6 +182,9 @@ func (w *world) happen() {
 }
 
 func (w *world) push() {
+	if w.evil.freshEnds {
+		w.lab.DuplicateNext(100)
+	}
 	branch := []string{"main", "feature"}[w.rnd.IntN(2)]
 	w.lab.Push(web, branch, fmt.Sprintf("Change %d", w.rnd.IntN(1000)), "alice")
 }
@@ -241,6 +246,24 @@ func (w *world) target() (slacksim.Message, string, bool) {
 func (w *world) clickSomething() {
 	if m, b, ok := w.target(); ok {
 		_, _ = w.slack.Click(w.t.Context(), bob, m.Ref(), b)
+	}
+}
+
+// clickAtGitLab lets somebody retry or play a job in GitLab itself.
+func (w *world) clickAtGitLab() {
+	p, ok := w.pick()
+	if !ok {
+		return
+	}
+	for _, j := range w.lab.Jobs(web, p.ID) {
+		switch {
+		case j.Status == "failed" && !j.Retried:
+			_, _ = w.lab.RetryJob(j.ID, "alice")
+			return
+		case j.Status == "manual":
+			_, _ = w.lab.PlayJob(j.ID, "alice")
+			return
+		}
 	}
 }
 
@@ -311,7 +334,7 @@ func (w *world) restart() {
 	w.what.add("restart", 1)
 	w.stop()
 	w.settle(time.Duration(w.rnd.IntN(20)) * time.Second)
-	w.start(10 + w.rnd.IntN(400))
+	w.start(w.mortal())
 }
 
 // problems compares, when all is quiet, Slack with the state and the state with GitLab.
@@ -355,8 +378,8 @@ func (w *world) threadProblems(tx *storage.Tx, out *[]string) (map[string]string
 		if err != nil {
 			return nil, err
 		}
-		if len(threads) != 1 {
-			*out = append(*out, fmt.Sprintf("pipeline %d has %d threads", r.Remote, len(threads)))
+		if len(threads) != 2 {
+			*out = append(*out, fmt.Sprintf("pipeline %d has %d threads, want one in each of two channels", r.Remote, len(threads)))
 		}
 		for _, th := range threads {
 			v, err := tx.View(th.ID)
@@ -367,7 +390,7 @@ func (w *world) threadProblems(tx *storage.Tx, out *[]string) (map[string]string
 		}
 	}
 	for _, p := range w.lab.Pipelines(web) {
-		if !known[p.ID] {
+		if !known[p.ID] && p.Source != "parent_pipeline" {
 			*out = append(*out, fmt.Sprintf("nobody heard of pipeline %d", p.ID))
 		}
 	}
@@ -383,10 +406,11 @@ func (w *world) viewProblems(v kovra.View, shown map[string]string, out *[]strin
 			*out = append(*out, name+" is not shown")
 			continue
 		}
-		if other := shown[slot.TS]; other != "" {
+		at := v.Thread.Channel + slot.TS
+		if other := shown[at]; other != "" {
 			*out = append(*out, fmt.Sprintf("%s and %s are the same message", name, other))
 		}
-		shown[slot.TS] = name
+		shown[at] = name
 		got, there := w.slack.Message(v.Thread.Channel, slot.TS)
 		if !there {
 			*out = append(*out, name+" is not in Slack")
@@ -395,13 +419,13 @@ func (w *world) viewProblems(v kovra.View, shown map[string]string, out *[]strin
 		if diff := cmp.Diff(blocksOf(m.Blocks), blocksOf(got.Blocks)); diff != "" || got.Text != m.Text {
 			*out = append(*out, fmt.Sprintf("%s differs (-state +Slack): %s", name, diff))
 		}
-		if at, ok := strings.CutPrefix(m.Slot, "result/"); ok && !ends[at] {
+		if at, ok := strings.CutPrefix(m.Slot, "result/"); ok && !ends[at] && !w.told[fmt.Sprintf("%d/%s", v.Run.Remote, at)] {
 			*out = append(*out, name+" is no end that GitLab ever told")
 		}
 	}
 	for key, s := range v.Slots {
-		if s.TS != "" && shown[s.TS] == "" {
-			shown[s.TS] = key // a message whose time is over; it stays
+		if at := v.Thread.Channel + s.TS; s.TS != "" && shown[at] == "" {
+			shown[at] = key // a message whose time is over; it stays
 		}
 	}
 }
@@ -447,10 +471,12 @@ func blocksOf(v any) []map[string]any {
 
 // strangers are messages of the bot that belong to no slot: doubled posts.
 func (w *world) strangers(shown map[string]string, out *[]string) {
-	for _, m := range w.slack.Messages(deploys) {
-		for _, m := range append([]slacksim.Message{m}, w.slack.Replies(deploys, m.TS)...) {
-			if shown[m.TS] == "" && m.User == slacksim.BotUserID {
-				*out = append(*out, "posted twice: "+strings.ReplaceAll(slacksim.Text(m), "\n", " ⏎ "))
+	for _, channel := range []string{deploys, team} {
+		for _, m := range w.slack.Messages(channel) {
+			for _, m := range append([]slacksim.Message{m}, w.slack.Replies(channel, m.TS)...) {
+				if shown[m.Channel+m.TS] == "" && m.User == slacksim.BotUserID {
+					*out = append(*out, "posted twice: "+strings.ReplaceAll(slacksim.Text(m), "\n", " ⏎ "))
+				}
 			}
 		}
 	}
@@ -487,4 +513,3 @@ func (w *world) startProblems(tx *storage.Tx, out *[]string) error {
 	}
 	return nil
 }
-

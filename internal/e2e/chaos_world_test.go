@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -30,8 +31,8 @@ const (
 	alice   = "UALICE"
 	bob     = "UBOB"
 	deploys = "CDEPLOYS"
+	team    = "CTEAM"
 	web     = int64(7)
-	api     = int64(8)
 )
 
 var errKilled = errors.New("killed")
@@ -52,9 +53,17 @@ func (c *tally) add(what string, n int) {
 // touches state or reaches a peer.
 type killer struct {
 	mu   sync.Mutex
-	left int // points to go; 0: never
+	left int    // points to go; 0: never
+	only string // the kind of point that counts; "": every kind
 	dead bool
 	what *tally
+}
+
+// points are all the kinds of places at which the program may die.
+var points = []string{
+	"before a commit", "after a commit",
+	"before a write of Slack", "after a write of Slack", "before a read of Slack", "after a read of Slack",
+	"before a write of GitLab", "after a write of GitLab", "before a read of GitLab", "after a read of GitLab",
 }
 
 // at passes a point; its error says that the program is dead.
@@ -64,7 +73,7 @@ func (k *killer) at(point string) error {
 	if k.dead {
 		return errKilled
 	}
-	if k.left == 0 {
+	if k.left == 0 || k.only != "" && k.only != point {
 		return nil
 	}
 	k.left--
@@ -143,18 +152,20 @@ type world struct {
 	cancel context.CancelFunc
 	ended  chan error
 	clicks int
-	seen   map[string]int // deliveries by key, for sabotage
+	seen   map[string]int  // deliveries by key, for sabotage
+	told   map[string]bool // ends that GitLab's API told: pipeline/seconds
 }
 
 func newWorld(t *testing.T, seed uint64, what *tally, evil sabotage) *world {
 	t.Helper()
-	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), what: what, evil: evil, seen: map[string]int{}}
+	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), what: what, evil: evil, seen: map[string]int{}, told: map[string]bool{}}
 	w.slack = slacksim.New(slacksim.Options{
 		BaseURL: slackURL, RequestURL: publicURL, Transport: slacksim.HandlerTransport(http.HandlerFunc(w.front)), Limits: seed%2 == 0,
 	})
 	w.slack.AddUser(slacksim.User{ID: alice, Name: "alice", IsAdmin: true})
 	w.slack.AddUser(slacksim.User{ID: bob, Name: "bob"})
 	w.slack.AddChannel(slacksim.Channel{ID: deploys, Name: "deploys", Members: []string{alice, bob}})
+	w.slack.AddChannel(slacksim.Channel{ID: team, Name: "team", Private: true, Members: []string{alice, slacksim.BotUserID}})
 	w.lab = gitlabsim.New(gitlabsim.Options{})
 	w.lab.SetURL(labURL)
 	w.lab.SetWebhookDelivery(w.deliver)
@@ -164,11 +175,14 @@ func newWorld(t *testing.T, seed uint64, what *tally, evil sabotage) *world {
 		{Name: "build", Stage: "build"},
 		{Name: "unit", Stage: "test", Retry: 1},
 		{Name: "lint", Stage: "test", AllowFailure: true},
+		{Name: "docs", Stage: "test", AllowFailure: true, Trigger: &gitlabsim.TriggerSpec{
+			Stages: []string{"pages"}, Jobs: []gitlabsim.JobSpec{{Name: "render", Stage: "pages"}}, Depend: true,
+		}},
 		{Name: "ship", Stage: "deploy", Manual: true, AllowFailure: true},
 	})
 	w.lab.CreateBranch(web, "feature", "main", "alice")
 	w.cfg = configuration(t, filepath.Join(t.TempDir(), "kovra.db"))
-	w.start(0)
+	w.start(&killer{what: what})
 	return w
 }
 
@@ -185,16 +199,24 @@ func configuration(t *testing.T, path string) *config.Config {
 	return cfg
 }
 
-// start begins a life of the program that dies after so many points; 0: never.
-func (w *world) start(points int) {
+// mortal is a killer drawn by the seed: somewhere among all points, or at one of
+// the first of a kind, so that the rare kinds get their turn.
+func (w *world) mortal() *killer {
+	if w.rnd.IntN(2) == 0 {
+		return &killer{left: 10 + w.rnd.IntN(400), what: w.what}
+	}
+	return &killer{left: 1 + w.rnd.IntN(8), only: points[w.rnd.IntN(len(points))], what: w.what}
+}
+
+// start begins a life of the program that ends as k says.
+func (w *world) start(k *killer) {
 	w.t.Helper()
-	k := &killer{left: points, what: w.what}
 	toSlack := deadly{next: w.slack.Client().Transport, k: k, peer: "Slack"}
 	if w.evil.blindNonce {
 		toSlack.bend = forgetMetadata
 	}
 	a, err := app.New(w.t.Context(), w.cfg, app.Options{
-		Slack: toSlack, GitLab: deadly{next: w.lab.Client().Transport, k: k, peer: "GitLab"}, Interrupt: k.interrupt,
+		Slack: toSlack, GitLab: deadly{next: w.lab.Client().Transport, k: k, peer: "GitLab", bend: w.listen}, Interrupt: k.interrupt,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -281,6 +303,25 @@ func (w *world) disguise(h http.Header, body []byte) (http.Header, []byte) {
 		return h, body
 	}
 	return h, bent
+}
+
+// listen notes the ends of pipelines that GitLab's API tells.
+func (w *world) listen(resp *http.Response) {
+	if !strings.Contains(resp.Request.URL.Path, "/pipelines/") {
+		return
+	}
+	text, err := io.ReadAll(resp.Body)
+	resp.Body = readCloser{bytes.NewReader(text)}
+	var p struct {
+		ID       int64     `json:"id"`
+		Finished time.Time `json:"finished_at"`
+	}
+	if err != nil || json.Unmarshal(text, &p) != nil || p.Finished.IsZero() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told[fmt.Sprintf("%d/%d", p.ID, p.Finished.Unix())] = true
 }
 
 // forgetMetadata makes Slack's history show messages without their metadata.
