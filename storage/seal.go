@@ -3,7 +3,9 @@ package storage
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 )
@@ -12,8 +14,9 @@ import (
 // with random nonces. A sealed value starts with four bytes that name its key, so
 // keys can be rotated: the first seals, all open.
 type sealer struct {
-	first string
-	keys  map[string]cipher.AEAD
+	first  string
+	keys   map[string]cipher.AEAD
+	hashes [][]byte // keys of fingerprints, in the order of the keys
 }
 
 const keyNameLen = 4
@@ -40,6 +43,9 @@ func newSealer(keys [][]byte) (*sealer, error) {
 			s.first = name
 		}
 		s.keys[name] = aead
+		hash := hmac.New(sha256.New, k)
+		hash.Write([]byte("fingerprint"))
+		s.hashes = append(s.hashes, hash.Sum(nil))
 	}
 	return s, nil
 }
@@ -72,4 +78,29 @@ func (s *sealer) open(use string, v []byte) ([]byte, error) {
 		return nil, fmt.Errorf("open sealed value: %w", err)
 	}
 	return out, nil
+}
+
+// Fingerprint is a keyed hash of a value, by which [DB.Known] knows it again. Without
+// the encryption key it tells nothing.
+func (db *DB) Fingerprint(value string) string {
+	if len(db.sealer.hashes) == 0 {
+		return ""
+	}
+	return fingerprint(db.sealer.hashes[0], value)
+}
+
+// Known reports whether value has that fingerprint, under any of the keys.
+func (db *DB) Known(value, print string) bool {
+	for _, key := range db.sealer.hashes {
+		if hmac.Equal([]byte(fingerprint(key, value)), []byte(print)) {
+			return true
+		}
+	}
+	return false
+}
+
+func fingerprint(key []byte, value string) string {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(value))
+	return base64.RawStdEncoding.EncodeToString(h.Sum(nil)[:16])
 }

@@ -32,6 +32,7 @@ func (a Actions) run(ctx context.Context, act kovra.Action) (end, time.Duration,
 	if err != nil {
 		return end{}, 0, err
 	}
+	act.Params.Prints = a.prints(vars)
 	if act.Params.Floor, err = a.world.Starts.HighestPipeline(ctx, p.ID); err != nil {
 		return end{}, 0, err
 	}

@@ -155,7 +155,11 @@ func (r Runs) excerpt(ctx context.Context, j kovra.Job, beyond bool) (kovra.LogS
 	}
 	defer func() { _ = trace.Close() }() // it was read; there is nothing left to lose
 	e, err := r.world.Excerpt(ctx, trace)
-	return kovra.LogCut, e, err
+	if err != nil {
+		return "", e, err
+	}
+	prints, err := r.injected(ctx, j.Run)
+	return kovra.LogCut, r.hide(e, prints), err
 }
 
 func (r Runs) driven(ctx context.Context, run kovra.Run) error {

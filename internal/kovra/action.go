@@ -104,9 +104,17 @@ type Params struct {
 	// JobName is the name of the job that a job action is about.
 	JobName string `json:"job_name,omitempty"`
 	Attempt int    `json:"attempt,omitempty"`
+	// Prints are the fingerprints of the values, by which a log that shows one is masked.
+	Prints []Print `json:"prints,omitempty"`
 	// Floor is the write-ahead mark of a new pipeline: the highest pipeline id of
 	// the project before it was asked for.
 	Floor int64 `json:"floor,omitempty"`
+}
+
+// Print is the fingerprint of a value that is not kept: its length in bytes and a keyed hash.
+type Print struct {
+	Len int    `json:"len"`
+	Sum string `json:"sum"`
 }
 
 // Outcome is what came of an action.
