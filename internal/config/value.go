@@ -203,7 +203,7 @@ func joinKeys(list []Secret) string {
 	return strings.Join(parts, ",")
 }
 
-var slackUser = regexp.MustCompile(`^[UW][A-Z0-9]+$`)
+var slackUser = regexp.MustCompile(`^[UW][A-Za-z0-9_]+$`)
 
 func setAdmins(c *Config, v string) error {
 	var ids []string
