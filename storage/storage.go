@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/url"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,7 @@ type DB struct {
 
 	writer  chan *conn // holds the one writing connection when nobody writes
 	readers chan *conn
+	closed  chan struct{} // closed when Close has the writer
 
 	mu      sync.Mutex
 	waiting []*update
@@ -80,13 +82,17 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, err := sql.Open("sqlite3", dsn(o.Path))
+	path, err := filepath.Abs(o.Path) // so that no name has a meaning of its own, like ":memory:"
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", o.Path, err)
+	}
+	pool, err := sql.Open("sqlite3", dsn(path))
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", o.Path, err)
 	}
 	db := &DB{
 		sql: pool, now: o.Now, sealer: s, interrupt: o.Interrupt,
-		writer: make(chan *conn, 1), readers: make(chan *conn, readers),
+		writer: make(chan *conn, 1), readers: make(chan *conn, readers), closed: make(chan struct{}),
 		changed: make(chan struct{}), onChange: func([]kovra.Ref) {},
 	}
 	if err := db.start(ctx, o.Path); err != nil {
@@ -148,9 +154,16 @@ func migrate(ctx context.Context, pool *sql.DB) error {
 	return err
 }
 
-// Close waits for the transactions in hand and closes the database.
+// Close waits for the transactions in hand and closes the database. Updates that
+// were not begun, and calls that come later, fail. To close it again does nothing.
 func (db *DB) Close() error {
-	w := <-db.writer
+	var w *conn
+	select {
+	case w = <-db.writer:
+		close(db.closed)
+	case <-db.closed:
+		return nil
+	}
 	errs := []error{w.Close()}
 	for range readers {
 		errs = append(errs, (<-db.readers).Close())

@@ -5,9 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kovra.dev/chatops/internal/kovra"
 )
+
+var errClosed = errors.New("the database is closed")
 
 // mostTogether bounds one commit, so that the first of many does not wait for all.
 const mostTogether = 256
@@ -28,8 +31,12 @@ type update struct {
 // call the database by any other way.
 //
 // Whoever finds the writer free commits for all who wait; so many concurrent
-// callers share one fsync, without a goroutine that does it.
+// callers share one fsync, without a goroutine that does it. When ctx ends before
+// fn was begun, or the database is closed, fn is not run.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	u := &update{ctx: ctx, fn: fn, done: make(chan struct{})}
 	db.mu.Lock()
 	db.waiting = append(db.waiting, u)
@@ -37,15 +44,44 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	for {
 		select {
 		case <-u.done:
-			if u.panic != nil {
-				panic(u.panic)
-			}
-			return u.err
+			return u.end()
 		case w := <-db.writer:
 			db.commit(w)
 			db.writer <- w
+		case <-ctx.Done():
+			if db.leave(u) {
+				return ctx.Err()
+			}
+			<-u.done
+			return u.end()
+		case <-db.closed:
+			if db.leave(u) {
+				return errClosed
+			}
+			<-u.done
+			return u.end()
 		}
 	}
+}
+
+// end is what the caller gets once u is done.
+func (u *update) end() error {
+	if u.panic != nil {
+		panic(u.panic)
+	}
+	return u.err
+}
+
+// leave removes u from the queue; it reports false when u was taken out of it before.
+func (db *DB) leave(u *update) bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	i := slices.Index(db.waiting, u)
+	if i < 0 {
+		return false
+	}
+	db.waiting = slices.Delete(db.waiting, i, i+1)
+	return true
 }
 
 // take removes the updates of the next commit from the queue.
@@ -53,11 +89,8 @@ func (db *DB) take() []*update {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	n := min(len(db.waiting), mostTogether)
-	batch := db.waiting[:n:n]
-	db.waiting = db.waiting[n:]
-	if len(db.waiting) == 0 {
-		db.waiting = nil
-	}
+	batch := slices.Clone(db.waiting[:n])
+	db.waiting = slices.Delete(db.waiting, 0, n)
 	return batch
 }
 
@@ -158,11 +191,16 @@ func (u *update) run(tx *Tx) {
 
 // Read runs fn on a snapshot. Methods that write fail in it.
 func (db *DB) Read(ctx context.Context, fn func(*Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	var r *conn
 	select {
 	case r = <-db.readers:
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-db.closed:
+		return errClosed
 	}
 	defer func() { db.readers <- r }()
 	inner := context.WithoutCancel(ctx) // a cancelled statement would leave the connection in doubt
@@ -192,6 +230,8 @@ func (db *DB) Await(ctx context.Context, done func(*Tx) (bool, error)) error {
 		case <-changed:
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-db.closed:
+			return errClosed
 		}
 	}
 }
