@@ -1,0 +1,226 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"kovra.dev/chatops/internal/gitlabsim"
+	"kovra.dev/chatops/internal/slacksim"
+)
+
+const (
+	// storyPatience is how long a story waits for what must come.
+	storyPatience = 20 * time.Second
+	// storyTick is how often it looks where nobody gives notice.
+	storyTick = 15 * time.Millisecond
+	// storySecret is the secret of GitLab's webhooks.
+	storySecret = "the-hook-secret"
+)
+
+// story is the world of one script: a Slack, a GitLab, and the address at which the
+// program is reached from outside, whether it lives or not.
+type story struct {
+	ctx     context.Context //nolint:containedctx // a script has one life, and its commands take no context
+	dir     string
+	program string
+	slack   *slacksim.Server
+	lab     *gitlabsim.Server
+	client  *http.Client // of the peers and of the script, no shared connections
+
+	slackURL, labURL, publicURL string
+
+	mu    sync.Mutex
+	proc  *process // nil while the program does not run
+	log   []byte   // what all its lives wrote to standard error
+	paths []string // of the projects, by id
+	kept  map[string]slacksim.Message
+}
+
+type storyKey struct{}
+
+// newStory makes the world that every story begins with: alice, who is an
+// administrator of Kovra, bob, and the channel #deploys with both of them.
+func newStory(ctx context.Context, e *testscript.Env, program string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	transport := &http.Transport{}
+	s := &story{ctx: ctx, dir: e.WorkDir, program: program, client: &http.Client{Transport: transport}, kept: map[string]slacksim.Message{}}
+	front := httptest.NewServer(s.front(transport))
+	s.publicURL = front.URL
+	s.slack = slacksim.New(slacksim.Options{RequestURL: front.URL, Transport: transport})
+	slackServer := httptest.NewServer(s.slack)
+	s.slackURL = slackServer.URL
+	s.slack.SetBaseURL(slackServer.URL)
+	s.lab = gitlabsim.New(gitlabsim.Options{})
+	labServer := httptest.NewServer(s.lab)
+	s.labURL = labServer.URL
+	s.lab.SetURL(labServer.URL)
+	s.lab.SetWebhookDelivery(s.deliver)
+	for _, name := range []string{"alice", "bob"} {
+		s.slack.AddUser(slacksim.User{ID: userID(name), Name: name})
+		s.lab.AddUser(gitlabsim.User{Username: name, Name: strings.ToUpper(name[:1]) + name[1:]})
+	}
+	s.slack.AddChannel(slacksim.Channel{ID: channelID("deploys"), Name: "deploys", Members: []string{userID("alice"), userID("bob")}})
+	sent := make(chan error, 1)
+	go func() { sent <- s.lab.Run(ctx) }()
+	e.Values[storyKey{}] = s
+	e.Vars = append(e.Vars, "GITLAB="+s.labURL, "PUBLIC="+s.publicURL, "SECRET="+storySecret, "DB="+filepath.Join(s.dir, "kovra.db"))
+	e.Defer(func() {
+		s.end()
+		cancel()
+		<-sent
+		for _, server := range []*httptest.Server{front, slackServer, labServer} {
+			server.CloseClientConnections()
+			server.Close()
+		}
+		transport.CloseIdleConnections()
+	})
+	return nil
+}
+
+// front is the public address: it leads to the program, and to nobody while it is dead.
+func (s *story) front(transport http.RoundTripper) http.Handler {
+	return &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: s.address()})
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+}
+
+// address is where the program listens; without one nobody does.
+func (s *story) address() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return "127.0.0.1:1"
+	}
+	return s.proc.address
+}
+
+// deliver is GitLab's way of sending webhooks.
+func (s *story) deliver(ctx context.Context, url string, h http.Header, body []byte) (int, error) {
+	return s.send(ctx, http.MethodPost, url, h, strings.NewReader(string(body)), nil)
+}
+
+func (s *story) send(ctx context.Context, method, url string, h http.Header, body io.Reader, answer io.Writer) (int, error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return 0, err
+	}
+	r.Header = h.Clone()
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	resp, err := s.client.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	if answer == nil {
+		answer = io.Discard
+	}
+	_, err = io.Copy(answer, resp.Body)
+	return resp.StatusCode, err
+}
+
+// until waits for a condition that nobody gives notice of.
+func (s *story) until(cond func() bool) bool {
+	end := time.NewTimer(storyPatience)
+	defer end.Stop()
+	tick := time.NewTicker(storyTick)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-end.C:
+			return cond()
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+func userID(name string) string {
+	return "U0" + strings.ToUpper(strings.TrimPrefix(name, "@"))
+}
+
+func channelID(name string) string {
+	return "C0" + strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(name, "#"), "-", ""))
+}
+
+// storyCommand carries out one line of a script.
+type storyCommand func(s *story, c *call) error
+
+// call is the rest of a line: words, and options such as in=12.
+type call struct {
+	ts      *testscript.TestScript
+	neg     bool
+	args    []string
+	options map[string]string
+}
+
+// out writes what the script may look at with stdout and cmp.
+func (c *call) out(text string) {
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	fmt.Fprint(c.ts.Stdout(), text)
+}
+
+// want checks the number of words.
+func (c *call) want(min, max int) error {
+	if len(c.args) < min || max >= 0 && len(c.args) > max {
+		return fmt.Errorf("%d words, not %d to %d", len(c.args), min, max)
+	}
+	return nil
+}
+
+func (c *call) number(i int) (int, error) { return strconv.Atoi(c.args[i]) }
+
+var errNotNegated = errors.New("! is not meant here")
+
+// storyCommands are the commands of scripts: gitlab, slack, kovra and web.
+func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"gitlab": storyGroup(gitlabCommands, "in", "as", "trace", "source", "inputs", "reason"),
+		"slack":  storyGroup(slackCommands, "in", "old"),
+		"kovra":  storyGroup(kovraCommands),
+		"web":    storyGroup(webCommands),
+	}
+}
+
+// storyGroup finds the command by its first word, and its options.
+func storyGroup(commands map[string]storyCommand, options ...string) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if len(args) == 0 || commands[args[0]] == nil {
+			ts.Fatalf("no such command: %q", args)
+		}
+		c := &call{ts: ts, neg: neg, options: map[string]string{}}
+		for _, a := range args[1:] {
+			key, value, ok := strings.Cut(a, "=")
+			if ok && slices.Contains(options, key) {
+				c.options[key] = value
+				continue
+			}
+			c.args = append(c.args, a)
+		}
+		s := ts.Value(storyKey{}).(*story)
+		if err := commands[args[0]](s, c); err != nil {
+			ts.Fatalf("%s: %v", strings.Join(args, " "), err)
+		}
+	}
+}
