@@ -300,12 +300,13 @@ func (c *Client) Ephemeral(ctx context.Context, channel, user string, blocks []s
 	})
 }
 
-// Respond posts body as JSON to a response_url, which must be https or on the host of
-// the Web API. Class: at most once. A [Refusal] says that the address is used up.
+// Respond posts body as JSON to a response_url. Such an address comes to us through
+// forms and storage, so only Slack's own hosts and that of the Web API are called; any
+// other is a [Refusal], as is one that is used up. Class: at most once.
 func (c *Client) Respond(ctx context.Context, responseURL string, body any) error {
 	m := effectOn("response_url", "")
 	to, err := url.Parse(responseURL)
-	if err != nil || to.Host == "" || to.Scheme != "https" && (to.Scheme != c.base.Scheme || to.Host != c.base.Host) {
+	if err != nil || !c.isSlack(to) {
 		return m.refuse("unsafe_address")
 	}
 	raw, err := json.Marshal(body)
@@ -314,6 +315,18 @@ func (c *Client) Respond(ctx context.Context, responseURL string, body any) erro
 	}
 	m.gated = responseURL // the limit of one is no limit of another
 	return c.do(ctx, m, func(ctx context.Context) error { return c.respond(ctx, m, to, raw) })
+}
+
+// isSlack reports whether an address leads to Slack: to the host of the Web API, or by
+// https to one of Slack's.
+func (c *Client) isSlack(u *url.URL) bool {
+	if u.User != nil {
+		return false
+	}
+	if u.Scheme == c.base.Scheme && u.Host == c.base.Host {
+		return true
+	}
+	return u.Scheme == "https" && (u.Host == "slack.com" || strings.HasSuffix(u.Host, ".slack.com"))
 }
 
 func (c *Client) respond(ctx context.Context, m slackCall, to *url.URL, body []byte) error {

@@ -320,15 +320,53 @@ func TestClientSpeaksPrivately(t *testing.T) {
 	if err := c.Tell(ctx, "U9", "hello"); kovra.KindOf(err) != kovra.NotFound {
 		t.Errorf("a message to nobody: %v", err)
 	}
-	for _, bad := range []string{"http://elsewhere.example/x", "ftp://slack.sim/x", "https://", "::", ""} {
-		if err := c.Respond(ctx, bad, nil); !isRefusal(err) {
-			t.Errorf("Respond(%q) = %v, want a refusal", bad, err)
-		}
-	}
 	if err := c.Respond(ctx, "http://slack.sim/response/R1", map[string]string{"text": "x"}); !isRefusal(err) {
 		t.Errorf("an address that is used up: %v, want a refusal", err)
 	}
 }
+
+// A response_url passes through forms and storage: whatever it says, nobody but Slack is called.
+func TestClientRespondsToNobodyButSlack(t *testing.T) {
+	called := false
+	c, err := NewClient(ClientOptions{API: "http://slack.sim:8080/api/", HTTP: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		called = true
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+	})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[string]bool{
+		"https://hooks.slack.com/commands/1": true,
+		"https://slack.com/x":                true,
+		"http://slack.sim:8080/response/1":   true,
+		"https://169.254.169.254/latest":     false,
+		"https://elsewhere.example/x":        false,
+		"https://evilslack.com/x":            false,
+		"https://slack.com.evil.example/x":   false,
+		"https://hooks.slack.com@evil.test/": false,
+		"https://u:p@hooks.slack.com/":       false,
+		"https://hooks.slack.com:8443/x":     false,
+		"http://hooks.slack.com/x":           false,
+		"http://slack.sim/x":                 false,
+		"https://slack.sim:8080/x":           false,
+		"http://elsewhere.example/x":         false,
+		"ftp://slack.sim:8080/x":             false,
+		"file:///etc/passwd":                 false,
+		"//hooks.slack.com/x":                false,
+		"https://":                           false,
+		"::":                                 false,
+		"":                                   false,
+	} {
+		called = false
+		if err := c.Respond(t.Context(), address, nil); called != want || isRefusal(err) == want {
+			t.Errorf("Respond(%q) called somebody: %v, %v; want %v", address, called, err, want)
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestClientShowsModals(t *testing.T) {
 	view := slack.ModalViewRequest{Type: slack.VTModal, Title: plainText("Run"), Blocks: slack.Blocks{BlockSet: []slack.Block{section("x")}}}
