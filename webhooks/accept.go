@@ -41,7 +41,7 @@ func (h *Handler) acceptGitLab(c *gin.Context) string {
 		return refuse(c, http.StatusUnauthorized, outcomeUnauthorized)
 	}
 	kind := eventKind(r.Header)
-	added, err := h.store(ctx, kovra.Delivery{Key: deliveryKey(r.Header, kind, body), Kind: kind, Body: body, At: h.now()})
+	added, err := h.store(ctx, kovra.Delivery{Key: deliveryKey(r.Header, kind, body), Kind: kind, Body: hideValues(body), At: h.now()})
 	if err != nil {
 		h.log.ErrorContext(ctx, "delivery not stored", "kind", kind, "err", err)
 		return refuse(c, http.StatusServiceUnavailable, outcomeUnavailable)
