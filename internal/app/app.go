@@ -40,7 +40,7 @@ const (
 
 	sweepEvery    = 30 * time.Second
 	quietAfter    = 5 * time.Minute     // a moving run of which nothing was heard is re-read
-	quietAtOnce   = 50                  // so many of them in one sweep
+	quietAtOnce   = 200                 // so many of them in one sweep
 	keepDelivery  = 14 * 24 * time.Hour // webhooks that were looked at
 	renderedAgain = 500                 // newest threads that get a new layout
 )
@@ -66,6 +66,7 @@ type App struct {
 	metrics *metrics
 	handler http.Handler
 	loops   map[kovra.RefKind]*reconcile.Loop[int64]
+	born    time.Time // whoever was not heard of since may have moved while nobody was there
 }
 
 // New opens the database and builds every part. Nothing runs before [App.Run]; until
@@ -83,6 +84,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a := &App{cfg: cfg, log: o.Log, db: db, metrics: newMetrics(db), loops: map[kovra.RefKind]*reconcile.Loop[int64]{}}
+	a.born = db.Now()
 	if err := a.build(o); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -118,13 +120,13 @@ func (a *App) build(o Options) error {
 		URL: a.cfg.GitLabURL, Token: a.cfg.GitLabToken.Reveal(), HTTP: a.transport("gitlab", o.GitLab), Log: a.log,
 	})
 	if err != nil {
-		return fmt.Errorf("GitLab client: %w", err)
+		return fmt.Errorf("make GitLab client: %w", err)
 	}
 	slack, err := bot.NewClient(bot.ClientOptions{
 		Token: a.cfg.SlackBotToken.Reveal(), API: a.cfg.SlackAPIURL, HTTP: a.transport("slack", o.Slack),
 	})
 	if err != nil {
-		return fmt.Errorf("Slack client: %w", err)
+		return fmt.Errorf("make Slack client: %w", err)
 	}
 	gate := identity.New(identity.Options{Slack: slack, DB: a.db, Admins: a.admins(), Log: a.log})
 	a.startLoops(o, lab, slack, gate)
@@ -316,7 +318,7 @@ func (a *App) sweep(ctx context.Context) error {
 		for _, p := range projects {
 			tx.KickProject(p.ID)
 		}
-		quiet, err := tx.QuietRuns(now.Add(-quietAfter), quietAtOnce)
+		quiet, err := tx.QuietRuns(latest(a.born, now.Add(-quietAfter)), quietAtOnce)
 		if err != nil {
 			return err
 		}
@@ -328,6 +330,13 @@ func (a *App) sweep(ctx context.Context) error {
 		_, err = tx.PruneDeliveries(now.Add(-keepDelivery))
 		return err
 	})
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // Serve runs the program on the configured address until ctx ends.

@@ -318,13 +318,13 @@ func (d *Dispatch) Projects() Projects { return Projects{d} }
 const overlap = 2 * time.Minute
 
 // Reconcile re-reads what changed in a project since its watermark, and asks to be
-// called again after Options.Resync.
+// called again after Options.Resync. The first pass after a start always reads.
 func (p Projects) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
 	project, linked, err := p.load(ctx, id)
 	if err != nil || !linked {
 		return 0, err
 	}
-	if wait := p.opts.Resync - p.db.Now().Sub(project.ReadAt); wait > 0 && !project.Watermark.IsZero() {
+	if wait := p.opts.Resync - p.db.Now().Sub(project.ReadAt); wait > 0 && !project.Watermark.IsZero() && !project.ReadAt.Before(p.born) {
 		return wait, nil
 	}
 	since := project.Watermark.Add(-overlap)

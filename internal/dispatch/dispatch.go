@@ -113,11 +113,12 @@ type Dispatch struct {
 	db    *storage.DB
 	world World
 	opts  Options
+	born  time.Time // what was read before may miss what came while nobody was there
 }
 
 // New returns a dispatcher; it does nothing until its reconcilers are run.
 func New(db *storage.DB, world World, o Options) *Dispatch {
-	return &Dispatch{db: db, world: world, opts: o.withDefaults()}
+	return &Dispatch{db: db, world: world, opts: o.withDefaults(), born: db.Now()}
 }
 
 // reread asks GitLab what a pipeline really looks like and folds the answer.
