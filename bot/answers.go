@@ -91,22 +91,24 @@ func (w *Answerer) rest(a kovra.Action) time.Duration {
 // message in the channel that one person sees, or a direct message.
 func (w *Answerer) send(ctx context.Context, a kovra.Action, answer Answer) error {
 	if a.ReplyURL != "" && w.now().Sub(a.CreatedAt) < responseLife {
-		err := w.slack.Respond(ctx, a.ReplyURL, map[string]any{
-			"response_type": "ephemeral", "replace_original": false, "text": answer.Text, "blocks": answer.Blocks,
-		})
-		if !isRefusal(err) {
+		err := w.slack.Respond(ctx, a.ReplyURL, private(answer))
+		if !nothingShown(err) {
 			return err
 		}
-		// The address is used up; nothing was shown yet.
 	}
-	if a.Channel == "" {
-		return w.slack.Tell(ctx, a.By.ID, answer.Text)
+	if a.Channel != "" {
+		err := w.slack.Ephemeral(ctx, a.Channel, a.By.ID, answer.Blocks, answer.Text)
+		if !nothingShown(err) {
+			return err
+		}
 	}
-	err := w.slack.Ephemeral(ctx, a.Channel, a.By.ID, answer.Blocks, answer.Text)
-	if isRefusal(err) { // not both in the channel any more, or it is a direct conversation of others
-		return w.slack.Tell(ctx, a.By.ID, answer.Text)
-	}
-	return err
+	return w.slack.Tell(ctx, a.By.ID, answer.Text)
+}
+
+// nothingShown reports whether an answer has certainly not arrived: the address is used
+// up, the person is not in the channel, Slack asks to wait. Then another way can be tried.
+func nothingShown(err error) bool {
+	return isRefusal(err) || kovra.KindOf(err) == kovra.Unavailable
 }
 
 // readDeed reads what the answer about an action shows.

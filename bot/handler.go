@@ -219,12 +219,17 @@ type wireAnswer struct {
 	Blocks          []slack.Block `json:"blocks,omitempty"`
 }
 
+// private is an answer beside everything else, for the one who asked.
+func private(a Answer) wireAnswer {
+	return wireAnswer{ResponseType: "ephemeral", Text: a.Text, Blocks: a.Blocks}
+}
+
 // encodeAnswer is the HTTP answer to a slash command; nothing for no answer.
 func encodeAnswer(a Answer) ([]byte, error) {
 	if a.isEmpty() {
 		return nil, nil
 	}
-	body, err := json.Marshal(wireAnswer{ResponseType: "ephemeral", Text: a.Text, Blocks: a.Blocks})
+	body, err := json.Marshal(private(a))
 	if err != nil {
 		return nil, fmt.Errorf("encode answer: %w", err)
 	}
@@ -241,14 +246,24 @@ type asker struct {
 	reply   string // response_url; "": there is none
 	trigger string // opens a modal, and names the request
 	view    string // the modal that it was clicked in; "": none
+	lock    string // of what may happen once; "": the request itself
 }
 
 // once is a lock that makes the same request happen once, however often it is sent.
 func (a asker) once() string {
-	if a.trigger == "" {
-		return ""
+	if a.lock != "" || a.trigger == "" {
+		return a.lock
 	}
 	return "slack/" + a.trigger
+}
+
+// forWork ends a little before ctx, so that there is time to answer.
+func forWork(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, end.Add(-reserve))
 }
 
 // tell gives the private answer to a click: by the response_url, in the modal that was
@@ -267,15 +282,13 @@ func (h *Handler) tell(ctx context.Context, ask asker, a Answer, replace bool) e
 
 func (h *Handler) send(ctx context.Context, ask asker, a Answer, replace bool) error {
 	if ask.reply != "" {
-		w := wireAnswer{ResponseType: "ephemeral", ReplaceOriginal: replace && ask.private, Text: a.Text, Blocks: a.Blocks}
-		if !w.ReplaceOriginal {
+		w := private(a)
+		if w.ReplaceOriginal = replace && ask.private; !w.ReplaceOriginal {
 			w.ThreadTS = ask.thread
 		}
-		err := h.Slack.Respond(ctx, ask.reply, w)
-		if !isRefusal(err) {
+		if err := h.Slack.Respond(ctx, ask.reply, w); !nothingShown(err) {
 			return err
 		}
-		// The address is used up; nothing was shown yet.
 	}
 	switch {
 	case ask.view != "":

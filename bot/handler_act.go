@@ -61,9 +61,9 @@ func (h *Handler) report(ctx context.Context, ask asker, a kovra.Action, mine bo
 		}
 		return RenderTaken(d, ask.person.ID), nil
 	case a.Open():
-		return h.late(ctx, a)
+		return h.late(ctx, a), nil
 	default:
-		return h.claim(ctx, a)
+		return h.claim(ctx, a), nil
 	}
 }
 
@@ -88,22 +88,28 @@ func (h *Handler) await(ctx context.Context, a kovra.Action) kovra.Action {
 	return a
 }
 
-// late leaves the answer to the loop that sends late ones, and says so.
-func (h *Handler) late(ctx context.Context, a kovra.Action) (Answer, error) {
-	// Whoever waited may be gone by now; the answer must not be lost with them.
-	err := h.DB.Update(context.WithoutCancel(ctx), func(tx *storage.Tx) error { return tx.MarkLate(a.ID) })
+// late leaves the answer to the loop that sends late ones, and says so. That loop finds
+// it also where this cannot be recorded, only later. It is never an error: somebody who
+// is told to try again would do it twice.
+func (h *Handler) late(ctx context.Context, a kovra.Action) Answer {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserve/2)
+	defer cancel()
+	a.State = kovra.ActionTried // as far as this answer knows
+	d := Deed{Action: a, JobName: a.Params.JobName}
+	err := h.DB.Update(bounded, func(tx *storage.Tx) (err error) {
+		if err = tx.MarkLate(a.ID); err == nil {
+			d, err = readDeed(tx, a, h.Hook)
+		}
+		return err
+	})
 	if err != nil {
-		return Answer{}, fmt.Errorf("leave answer of action %d for later: %w", a.ID, err)
+		h.Log.WarnContext(ctx, "answer not left for later", "action", a.ID, "err", err)
 	}
-	d, err := h.deed(ctx, a)
-	if err != nil {
-		return Answer{}, err
-	}
-	return RenderAction(d), nil
+	return RenderAction(d)
 }
 
 // claim answers for an action that ended, unless somebody else has.
-func (h *Handler) claim(ctx context.Context, a kovra.Action) (Answer, error) {
+func (h *Handler) claim(ctx context.Context, a kovra.Action) Answer {
 	claimed := false
 	var d Deed
 	err := h.DB.Update(ctx, func(tx *storage.Tx) (err error) {
@@ -113,10 +119,14 @@ func (h *Handler) claim(ctx context.Context, a kovra.Action) (Answer, error) {
 		claimed, err = tx.ClaimAnswer(a.ID)
 		return err
 	})
-	if err != nil || !claimed {
-		return Answer{}, err
+	switch {
+	case err != nil:
+		return h.late(ctx, a)
+	case !claimed:
+		return Answer{}
+	default:
+		return RenderAction(d)
 	}
-	return RenderAction(d), nil
 }
 
 func (h *Handler) deed(ctx context.Context, a kovra.Action) (d Deed, err error) {
@@ -137,7 +147,7 @@ type wish struct {
 }
 
 // change proposes a wish if the present state offers it. If not, the answer says why,
-// what the state is, and who was first.
+// what the state is, and who was first; and GitLab is asked, since a webhook may be lost.
 func (h *Handler) change(ctx context.Context, ask asker, w wish) (Answer, error) {
 	var refused Answer
 	var a kovra.Action
@@ -232,7 +242,10 @@ func (h *Handler) refuse(tx *storage.Tx, ask asker, w wish, v kovra.View) (Answe
 		return RenderUnavailable(u), nil
 	}
 	if w.offered(v) {
-		return renderStale(u), nil
+		return RenderStale(u), nil
+	}
+	if err := tx.MarkStale(w.run); err != nil {
+		return Answer{}, err
 	}
 	first, found, err := firstOf(tx, w, v)
 	if err != nil || !found {

@@ -2,10 +2,12 @@ package bot
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
@@ -37,8 +39,11 @@ var buttons = map[string]click{
 var turning = []string{ActionJobsPage, ActionOlder, ActionNewer, ActionAudit}
 
 // clicks answers everything that was used at once; Slack sends one element at a time.
+// Whatever holds up the work, there is time left to say so.
 func (h *Handler) clicks(ctx context.Context, p payload) error {
 	ask := p.asker()
+	work, cancel := forWork(ctx)
+	defer cancel()
 	var errs []error
 	for _, c := range p.Actions {
 		if c.Type != "" && c.Type != "button" {
@@ -49,7 +54,7 @@ func (h *Handler) clicks(ctx context.Context, p payload) error {
 		if !known {
 			do = unknownButton
 		}
-		answer, err := do(h, ctx, ask, c.Value)
+		answer, err := do(h, work, ask, c.Value)
 		if err != nil {
 			answer = h.sorry(ctx, ask, err)
 		}
@@ -97,6 +102,8 @@ func (h *Handler) clickedRun(ctx context.Context, ask asker, value string) (Valu
 	if kovra.KindOf(err) == kovra.NotFound || err == nil && len(apps) == 0 {
 		return v, "", kovra.Errorf(kovra.NotFound, saysNothingThere)
 	}
+	ctx, cancel := context.WithTimeout(ctx, gatePatience) // for all of them together
+	defer cancel()
 	for _, app := range apps {
 		if err = h.mayRead(ctx, ask, app); err == nil {
 			return v, app, nil
@@ -131,6 +138,10 @@ func appsOfRun(tx *storage.Tx, ask asker, id int64) ([]string, error) {
 		return nil, err
 	}
 	if len(all) == 0 && thread.App != "" {
+		shown, err := tx.Run(thread.Run)
+		if err != nil || shown.Project != run.Project { // the value is not of that thread
+			return nil, err
+		}
 		return []string{thread.App}, nil
 	}
 	add(thread.App)
@@ -194,9 +205,13 @@ func (h *Handler) clickAudit(ctx context.Context, ask asker, value string) (Answ
 	return h.auditPage(ctx, ask, s, at.App, at.Before)
 }
 
-// clickChoose carries out the command that a button holds.
+// clickChoose carries out the command that a button holds, once for each button.
 func (h *Handler) clickChoose(ctx context.Context, ask asker, value string) (Answer, error) {
-	command, text := cutCommand(value)
+	command, text, _ := strings.Cut(strings.TrimSpace(value), " ")
+	if ask.message != "" {
+		sum := sha256.Sum256([]byte(value))
+		ask.lock = fmt.Sprintf("choose/%s/%s/%x", ask.channel, ask.message, sum[:8])
+	}
 	return h.command(ctx, ask, command, text)
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -159,6 +161,151 @@ func TestChooseApp(t *testing.T) {
 	if diff := cmp.Diff(kovra.Params{Ref: "main", Variables: []string{"A"}}, a.Params); diff != "" || a.App != "api" {
 		t.Errorf("app %s, params (-want +got):\n%s", a.App, diff)
 	}
+}
+
+// A button that holds a command is a button: the second click learns of the first.
+func TestChooseTwice(t *testing.T) {
+	d := newDesk(t)
+	m := d.answer("U1", "C2", "/pipeline run main")
+	wantText(t, d.click("U1", m.Ref(), "api").Text(), "✅")
+	wantText(t, d.click("U1", m.Ref(), "api").Text(), "already started by you")
+	d.only()
+	wantText(t, d.click("U1", m.Ref(), "web").Text(), "✅")
+	if n := len(d.actions()); n != 2 {
+		t.Errorf("%d pipelines were asked for, want one of each app", n)
+	}
+}
+
+// What the state does not offer may be offered by GitLab: a webhook may be lost.
+func TestRefusalAsksGitLab(t *testing.T) {
+	d := newDesk(t)
+	run := d.failed()
+	d.update(func(tx *storage.Tx) error { return tx.Forget(run.ID) })
+	stale := func() (stale bool) {
+		err := d.db.Read(t.Context(), func(tx *storage.Tx) error {
+			r, err := tx.Run(run.ID)
+			stale = r.Stale
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stale
+	}
+	if stale() {
+		t.Fatal("stale from the start")
+	}
+	wantText(t, slacksim.Text(d.answer("U1", "C1", "/pipeline cancel 12")), "cannot be canceled: it is Failed now", saysLookAgain)
+	if !stale() {
+		t.Error("nobody will look whether the pipeline still runs")
+	}
+	d.none()
+}
+
+// The value of a button is what the person sends: it shows nothing of what they may not see.
+func TestForgedValues(t *testing.T) {
+	d := newDesk(t)
+	card := d.card("C1", d.failed())
+	hidden := d.pipeline(kovra.Run{Project: 9, Remote: 90, Status: kovra.Failed}, kovra.Job{ID: 901, Name: "launch-codes", Stage: "test", Status: kovra.Failed})
+	orphan := d.pipeline(kovra.Run{Project: 99, Remote: 91, Status: kovra.Failed}, kovra.Job{ID: 902, Name: "launch-codes", Stage: "test", Status: kovra.Failed})
+	foreign := d.pipeline(kovra.Run{Project: 8, Remote: 92, Status: kovra.Failed}, kovra.Job{ID: 801, Name: "other", Stage: "test", Status: kovra.Failed})
+	for _, unlink := range []bool{false, true} {
+		if unlink { // web has no project any more, but its thread is still there
+			d.update(func(tx *storage.Tx) error { return tx.SaveApp(kovra.App{Name: "web", Project: 8}) })
+		}
+		for _, v := range []Value{{Run: hidden.ID, Attempt: 1}, {Run: orphan.ID, Attempt: 1}, {Run: hidden.ID, Attempt: 1, Job: 901}, {Run: orphan.ID, Attempt: 1, Job: 902}} {
+			for _, action := range []string{ActionJobs, ActionRetry, ActionRetryJob, ActionCancel, ActionPlay} {
+				got := d.forge("U1", card, action, v.String())
+				wantText(t, got, "no such thing here")
+				if strings.Contains(got, "launch-codes") {
+					t.Errorf("%s %v shows %q", action, v, got)
+				}
+			}
+		}
+	}
+	// A job of another pipeline is none of this one.
+	wantText(t, d.forge("U1", card, ActionRetryJob, Value{Run: foreign.ID, Attempt: 1, Job: 102}.String()), "cannot be retried: it is gone")
+	d.none()
+}
+
+// forge clicks in a card on a button that it does not have.
+func (d *desk) forge(user string, card slacksim.Message, action, value string) string {
+	d.t.Helper()
+	raw, err := json.Marshal(map[string]any{
+		"type": "block_actions", "user": map[string]any{"id": user, "team_id": slacksim.TeamID}, "team": map[string]any{"id": slacksim.TeamID},
+		"channel":   map[string]any{"id": card.Channel},
+		"container": map[string]any{"type": "message", "message_ts": card.TS, "channel_id": card.Channel},
+		"actions":   []any{map[string]any{"type": "button", "action_id": action, "value": value}},
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	before := len(d.sim.Ephemerals(user))
+	if _, err := d.handler.Interaction(d.t.Context(), raw); err != nil {
+		d.t.Fatal(err)
+	}
+	all := d.sim.Ephemerals(user)
+	if len(all) != before+1 {
+		d.t.Fatalf("%d answers, want one", len(all)-before)
+	}
+	return slacksim.Text(all[before])
+}
+
+// However slow everything is, the person hears of it before Slack gives up.
+func TestSlowClicksAreAnsweredInTime(t *testing.T) {
+	for name, tt := range map[string]struct {
+		button string
+		slow   func(*desk) (release func())
+		want   string
+	}{
+		"gate":     {"Jobs", func(d *desk) func() { d.gate.hang = true; return nil }, saysGateSlow},
+		"database": {"Retry", (*desk).block, saysSlow},
+		"form": {"Run Pipeline", func(d *desk) func() {
+			d.sim.Fault(slacksim.Delay("views.open", 10*time.Second))
+			return nil
+		}, saysSlow},
+		"limit of the address": {"Jobs", func(d *desk) func() {
+			d.sim.Fault(slacksim.RateLimit("response_url", time.Minute))
+			return nil
+		}, "rspec"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t)
+				card := d.card("C1", d.failed())
+				release := tt.slow(d)
+				start := time.Now()
+				d.click("U1", card.Ref(), tt.button)
+				if took := time.Since(start); took > 3*time.Second {
+					t.Errorf("took %v", took)
+				}
+				if release != nil {
+					release()
+				}
+				all := d.sim.Ephemerals("U1")
+				if len(all) != 1 {
+					t.Fatalf("%d answers, want one", len(all))
+				}
+				wantText(t, slacksim.Text(all[0]), tt.want)
+				d.none()
+			})
+		})
+	}
+}
+
+// block keeps everybody else from writing until it is released.
+func (d *desk) block() (release func()) {
+	held, free, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = d.db.Update(d.t.Context(), func(*storage.Tx) error {
+			close(held)
+			<-free
+			return nil
+		})
+	}()
+	<-held
+	return func() { close(free); <-done }
 }
 
 func TestConfirm(t *testing.T) {

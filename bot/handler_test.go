@@ -387,8 +387,12 @@ type fakeGate struct {
 	asked     []kovra.Person
 }
 
-func (g *fakeGate) May(_ context.Context, p kovra.Person, need kovra.Permission, app string) error {
+func (g *fakeGate) May(ctx context.Context, p kovra.Person, need kovra.Permission, app string) error {
 	g.asked = append(g.asked, p)
+	if g.hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	switch {
 	case g.down != nil:
 		return g.down

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/slack-go/slack"
@@ -191,19 +190,4 @@ func resultView(a Answer) slack.ModalViewRequest {
 	return slack.ModalViewRequest{
 		Type: slack.VTModal, Title: plainText("Kovra"), Close: plainText("Close"), Blocks: slack.Blocks{BlockSet: blocks},
 	}
-}
-
-// renderStale answers a click on a button of an earlier attempt that the state offers
-// again: nothing is done that the person could not see.
-func renderStale(u Unavailable) Answer {
-	r := &u.View.Run
-	text := "☝️ " + saysStale
-	blocks := []slack.Block{section(text), contextLine(headline(u.View) + fmt.Sprintf(" · attempt %d", r.Attempt()))}
-	return Answer{Text: text, Blocks: row(blocks, jobsButton(r, ""), changeButton(r, ""), open("pipeline", r.URL, "View in GitLab"))}
-}
-
-// cutCommand parts a command line into its name and the rest.
-func cutCommand(line string) (command, text string) {
-	command, text, _ = strings.Cut(strings.TrimSpace(line), " ")
-	return command, text
 }

@@ -283,16 +283,16 @@ func RenderUnavailable(u Unavailable) Answer {
 		lines = append(lines, fmt.Sprintf(saysOtherAttempt, r.Attempt()))
 	}
 	blocks := []slack.Block{section("☝️ " + strings.Join(lines, " ")), contextLine(headline(u.View))}
-	buttons := []*slack.ButtonBlockElement{jobsButton(r, "")}
 	if linked(u.View) {
-		buttons = append(buttons, changeButton(r, ""))
+		blocks = append(blocks, contextLine(saysLookAgain))
 	}
-	buttons = append(buttons, open("pipeline", r.URL, "View in GitLab"))
-	switch {
-	case u.View.App.Project == 0:
-		buttons = append(buttons, connectButton(appName(u.View)))
-	case linked(u.View):
-		buttons = append(buttons, runButton(appName(u.View), r.Ref))
-	}
-	return fit(Answer{Text: strings.Join(lines, " "), Blocks: row(blocks, buttons...)})
+	return fit(Answer{Text: strings.Join(lines, " "), Blocks: row(blocks, cardButtons(u.View)...)})
+}
+
+// RenderStale answers a click on a button of an earlier attempt that the state offers
+// again: nothing is done that the person could not see.
+func RenderStale(u Unavailable) Answer {
+	text := "☝️ " + saysStale
+	now := contextLine(fmt.Sprintf("%s · attempt %d", headline(u.View), u.View.Run.Attempt()))
+	return fit(Answer{Text: text, Blocks: row([]slack.Block{section(text), now}, cardButtons(u.View)...)})
 }

@@ -221,6 +221,7 @@ const (
 	saysHookUnknown     = "none known; without it news come late"
 	saysExisting        = "%s that exist already are listed by `/pipeline`, but get no thread."
 	saysInvite          = "⚠️ I cannot post in %s yet. Type `/invite @kovra` there."
+	saysLookAgain       = "I am asking GitLab whether that is still so."
 	saysOtherAttempt    = "The button is of an earlier attempt; now it is attempt %d."
 )
 
