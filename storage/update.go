@@ -161,7 +161,7 @@ func (db *DB) transact(w *conn, batch []*update) (err error) {
 // database's, not the update's.
 func (db *DB) apply(ctx context.Context, w *conn, u *update) error {
 	if u.err = u.ctx.Err(); u.err != nil {
-		return nil
+		return nil //nolint:nilerr // the update's own error, for its caller alone
 	}
 	if _, err := w.exec(ctx, "SAVEPOINT u"); err != nil {
 		return err

@@ -73,8 +73,10 @@ func TestAcceptGitLabAuth(t *testing.T) {
 		{name: "signed by another", tokens: token, sign: otherSigning, want: 401},
 		{name: "wrong signature is not saved by the secret", secrets: secret, tokens: token, sign: otherSigning, header: withToken(testSecret), want: 401},
 		{name: "wrong token beside a good signature", secrets: secret, tokens: token, sign: testSigning, header: withToken("wrong"), want: 200},
-		{name: "empty signature is not saved by the secret", secrets: secret, tokens: token, want: 401,
-			header: headers(headerGitLabToken, testSecret, "webhook-signature", "")},
+		{
+			name: "empty signature is not saved by the secret", secrets: secret, tokens: token, want: 401,
+			header: headers(headerGitLabToken, testSecret, "webhook-signature", ""),
+		},
 		{name: "tampered", tokens: token, sign: testSigning, tamper: true, want: 401},
 		{name: "five minutes old", tokens: token, sign: testSigning, at: testNow.Add(-Tolerance), want: 200},
 		{name: "older", tokens: token, sign: testSigning, at: testNow.Add(-Tolerance - time.Second), want: 401},
@@ -85,8 +87,10 @@ func TestAcceptGitLabAuth(t *testing.T) {
 		{name: "unsigned and empty, no secret set", tokens: token, header: withToken(""), want: 401},
 		{name: "signature without a signing token: the secret decides", secrets: secret, sign: otherSigning, header: withToken(testSecret), want: 200},
 		{name: "signature without a signing token or secret", secrets: secret, sign: testSigning, want: 401},
-		{name: "an id alone is no signature", secrets: secret, tokens: token, want: 200,
-			header: headers(headerGitLabToken, testSecret, "webhook-id", "1", "webhook-timestamp", "1")},
+		{
+			name: "an id alone is no signature", secrets: secret, tokens: token, want: 200,
+			header: headers(headerGitLabToken, testSecret, "webhook-id", "1", "webhook-timestamp", "1"),
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { checkGitLabAuth(t, tt) })

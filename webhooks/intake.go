@@ -136,7 +136,7 @@ func (in *Intake) fold(ctx context.Context, items []item) (fault bool, err error
 	}
 	for i, s := range done {
 		if s.outcome == kovra.DeliveryDead {
-			in.log.WarnContext(ctx, "delivery cannot be used", "delivery", s.id, "kind", s.kind, "note", s.note, stackOf(items[i].bad))
+			in.log.WarnContext(ctx, "delivery cannot be used", "delivery", s.id, "kind", s.kind, "note", s.note, "stack", stackOf(items[i].bad))
 		}
 		in.counted(s.kind, s.outcome)
 	}
@@ -213,10 +213,10 @@ func caught(err *error) {
 	}
 }
 
-// stackOf is the log attribute of the panic that led to err, if one did.
-func stackOf(err error) slog.Attr {
+// stackOf is the stack of the panic that led to err, if one did.
+func stackOf(err error) string {
 	if p, ok := errors.AsType[*panicked](err); ok {
-		return slog.String("stack", p.stack)
+		return p.stack
 	}
-	return slog.Attr{}
+	return ""
 }

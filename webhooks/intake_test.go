@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -170,10 +169,10 @@ func TestPanicsAreErrors(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "goroutine") {
 		t.Fatalf("got %v", err)
 	}
-	if stack := stackOf(fmt.Errorf("could not be folded: %w", err)); !strings.Contains(stack.Value.String(), "intake.go") {
+	if stack := stackOf(fmt.Errorf("could not be folded: %w", err)); !strings.Contains(stack, "intake.go") {
 		t.Errorf("stack: %v", stack)
 	}
-	if !stackOf(errors.New("no panic")).Equal(slog.Attr{}) {
+	if stackOf(errors.New("no panic")) != "" {
 		t.Error("a stack of nothing")
 	}
 }

@@ -227,10 +227,14 @@ func TestSlackErrors(t *testing.T) {
 		want       int
 		answer     string
 	}{
-		{"/slack/commands", commandBody, &kovra.Error{Kind: kovra.Unavailable, Public: "GitLab is <down> & out.", Err: cause}, 200,
-			`{"response_type":"ephemeral","text":"GitLab is \u0026lt;down\u0026gt; \u0026amp; out."}`},
-		{"/slack/commands", commandBody, cause, 200,
-			`{"response_type":"ephemeral","text":"Something went wrong on our side; it is in the log of the bot."}`},
+		{
+			"/slack/commands", commandBody, &kovra.Error{Kind: kovra.Unavailable, Public: "GitLab is <down> & out.", Err: cause}, 200,
+			`{"response_type":"ephemeral","text":"GitLab is \u0026lt;down\u0026gt; \u0026amp; out."}`,
+		},
+		{
+			"/slack/commands", commandBody, cause, 200,
+			`{"response_type":"ephemeral","text":"Something went wrong on our side; it is in the log of the bot."}`,
+		},
 		{"/slack/interactions", interactionBody, cause, 200, ""},
 		{"/slack/events", eventBody, cause, 503, ""},
 	}

@@ -86,11 +86,12 @@ func deliveriesList(file *string) *cobra.Command {
 	return cmd
 }
 
+// printDeliveries writes a table. The tabwriter keeps the first error for Flush.
 func printDeliveries(out io.Writer, found []kovra.Delivery) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tRECEIVED\tKIND\tPROJECT\tOUTCOME\tNOTE")
+	_, _ = fmt.Fprintln(w, "ID\tRECEIVED\tKIND\tPROJECT\tOUTCOME\tNOTE")
 	for _, d := range found {
-		fmt.Fprintf(w, "%d\t%s\t%q\t%d\t%s\t%s\n", d.ID, d.At.UTC().Format(time.RFC3339), d.Kind, d.Project, outcomeWord(d.Outcome), d.Note)
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%q\t%d\t%s\t%s\n", d.ID, d.At.UTC().Format(time.RFC3339), d.Kind, d.Project, outcomeWord(d.Outcome), d.Note)
 	}
 	return w.Flush()
 }
@@ -129,10 +130,10 @@ func deliveriesShow(file *string) *cobra.Command {
 }
 
 func printDelivery(out io.Writer, d kovra.Delivery) error {
-	fmt.Fprintf(out, "id:       %d\nkey:      %s\nkind:     %q\nreceived: %s\nproject:  %d\noutcome:  %s\n",
+	_, _ = fmt.Fprintf(out, "id:       %d\nkey:      %s\nkind:     %q\nreceived: %s\nproject:  %d\noutcome:  %s\n",
 		d.ID, d.Key, d.Kind, d.At.UTC().Format(time.RFC3339), d.Project, outcomeWord(d.Outcome))
 	if d.Note != "" {
-		fmt.Fprintf(out, "note:     %s\n", d.Note)
+		_, _ = fmt.Fprintf(out, "note:     %s\n", d.Note)
 	}
 	var pretty any
 	if json.Unmarshal(d.Body, &pretty) == nil {
@@ -172,7 +173,7 @@ func deliveriesReplay(file *string) *cobra.Command {
 				return nil
 			})
 			if err == nil {
-				fmt.Fprintf(cmd.OutOrStdout(), "%d marked; the server takes them within a minute\n", len(ids))
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d marked; the server takes them within a minute\n", len(ids))
 			}
 			return closing(db, err)
 		},

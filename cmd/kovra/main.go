@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -74,18 +75,18 @@ func serve(file *string) *cobra.Command {
 
 // settings lists every setting for the help text.
 func settings() string {
-	var out string
+	var out strings.Builder
 	for _, s := range config.Describe() {
 		if s.NotYet != "" {
 			continue
 		}
-		out += fmt.Sprintf("  %s\n      %s", s.Name, s.Help)
+		fmt.Fprintf(&out, "  %s\n      %s", s.Name, s.Help)
 		if s.Default != "" {
-			out += fmt.Sprintf(" (default %s)", s.Default)
+			fmt.Fprintf(&out, " (default %s)", s.Default)
 		}
-		out += "\n"
+		out.WriteString("\n")
 	}
-	return out
+	return out.String()
 }
 
 // logger writes to standard error: text for people at a terminal, JSON for machines.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -93,7 +94,7 @@ func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := c.next.RoundTrip(r)
 	status := "error"
 	if err == nil {
-		status = string('0'+rune(resp.StatusCode/100)) + "xx"
+		status = strconv.Itoa(resp.StatusCode/100) + "xx"
 		if resp.StatusCode == http.StatusTooManyRequests {
 			status = "429"
 		}

@@ -33,7 +33,7 @@ func TestReadmeListsTheSettings(t *testing.T) {
 	table.WriteString("<!-- /settings -->")
 	if *update {
 		text = settingsTable.ReplaceAllLiteral(text, []byte(table.String()))
-		if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile(path, text, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

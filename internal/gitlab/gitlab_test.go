@@ -78,7 +78,7 @@ func always(t *testing.T, calls *int, code int, body string, header ...string) *
 
 func wantKind(t *testing.T, err error, want kovra.ErrorKind) *kovra.Error {
 	t.Helper()
-	e, ok := err.(*kovra.Error)
+	e, ok := errors.AsType[*kovra.Error](err)
 	if !ok {
 		t.Fatalf("got error %v (%T), want a *kovra.Error of kind %s", err, err, want)
 	}

@@ -58,6 +58,7 @@ func TestExcerptsOfFixtures(t *testing.T) {
 }
 
 func lineRange(t *testing.T, text string) []int {
+	t.Helper()
 	if text == "-" {
 		return nil
 	}
@@ -78,34 +79,34 @@ func lineRange(t *testing.T, text string) []int {
 }
 
 // checkBounds holds for any excerpt.
-func checkBounds(t testing.TB, e Excerpt, o Options) {
-	t.Helper()
+func checkBounds(tb testing.TB, e Excerpt, o Options) {
+	tb.Helper()
 	o = o.withDefaults()
 	if len(e.Lines) > o.MaxLines {
-		t.Fatalf("%d lines, allowed are %d", len(e.Lines), o.MaxLines)
+		tb.Fatalf("%d lines, allowed are %d", len(e.Lines), o.MaxLines)
 	}
 	size, last := 0, 0
 	for i, l := range e.Lines {
 		size += len(l.Text)
-		checkText(t, l.Text)
+		checkText(tb, l.Text)
 		switch {
 		case len(l.Text) > o.MaxLineBytes:
-			t.Fatalf("line of %d bytes, allowed are %d", len(l.Text), o.MaxLineBytes)
+			tb.Fatalf("line of %d bytes, allowed are %d", len(l.Text), o.MaxLineBytes)
 		case l.Hidden > 0 && (l.Text != "" || l.N != 0 || i == 0 || i == len(e.Lines)-1):
-			t.Fatalf("bad mark of hidden lines %+v", l)
+			tb.Fatalf("bad mark of hidden lines %+v", l)
 		case l.Hidden > 0:
 			last += l.Hidden
 		case l.N != last+1 && i > 0:
-			t.Fatalf("line %d follows %d", l.N, last)
+			tb.Fatalf("line %d follows %d", l.N, last)
 		default:
 			last = l.N
 		}
 	}
 	if size > o.MaxBytes {
-		t.Fatalf("%d bytes, allowed are %d", size, o.MaxBytes)
+		tb.Fatalf("%d bytes, allowed are %d", size, o.MaxBytes)
 	}
 	if last > e.Total || len(e.Lines) > 0 && (e.First < 1 || e.First > e.Total) {
-		t.Fatalf("last line %d, first %d of %d", last, e.First, e.Total)
+		tb.Fatalf("last line %d, first %d of %d", last, e.First, e.Total)
 	}
 }
 

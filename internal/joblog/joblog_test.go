@@ -19,17 +19,17 @@ type logCase struct {
 	must, mustNot []string
 }
 
-func logCases(t testing.TB) []logCase {
-	t.Helper()
+func logCases(tb testing.TB) []logCase {
+	tb.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", "*.txtar"))
 	if err != nil || len(files) < 15 {
-		t.Fatalf("found %d logs (%v), want at least 15", len(files), err)
+		tb.Fatalf("found %d logs (%v), want at least 15", len(files), err)
 	}
 	var cases []logCase
 	for _, file := range files {
 		archive, err := txtar.ParseFile(file)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		parts := map[string]string{}
 		for _, f := range archive.Files {
@@ -37,12 +37,12 @@ func logCases(t testing.TB) []logCase {
 		}
 		c := logCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), trace: parts["trace"]}
 		if script, ok := parts["script"]; ok {
-			c.trace = runnerTrace(t, script, parts)
+			c.trace = runnerTrace(tb, script, parts)
 		}
 		c.trace = strings.NewReplacer("␛", "\x1b", "␍", "\r").Replace(c.trace)
 		c.must, c.mustNot = linesOf(parts["must"]), linesOf(parts["mustnot"])
 		if len(c.must) == 0 {
-			t.Fatalf("%s says nothing of what must be shown", file)
+			tb.Fatalf("%s says nothing of what must be shown", file)
 		}
 		cases = append(cases, c)
 	}
@@ -54,8 +54,8 @@ func linesOf(text string) []string {
 }
 
 // runnerTrace writes what a runner writes around a script.
-func runnerTrace(t testing.TB, script string, parts map[string]string) string {
-	t.Helper()
+func runnerTrace(tb testing.TB, script string, parts map[string]string) string {
+	tb.Helper()
 	var b strings.Builder
 	b.WriteString("␛[0KRunning with gitlab-runner 18.4.0 (5de42c65)␛[0;m\n")
 	section := func(name, title, text string) {
@@ -70,7 +70,7 @@ func runnerTrace(t testing.TB, script string, parts map[string]string) string {
 			times, text, _ := strings.Cut(rest, " ")
 			n, err := strconv.Atoi(times)
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			body.WriteString(strings.Repeat(text+"\n", n))
 			continue
@@ -163,11 +163,11 @@ func complaints(c logCase, e Excerpt) []string {
 	return out
 }
 
-func cut(t testing.TB, trace string, o Options) Excerpt {
-	t.Helper()
-	e, err := Cut(t.Context(), strings.NewReader(trace), o)
+func cut(tb testing.TB, trace string, o Options) Excerpt {
+	tb.Helper()
+	e, err := Cut(tb.Context(), strings.NewReader(trace), o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 const (
@@ -152,8 +153,7 @@ func maybeMarker(text []byte) bool {
 // resume appends a continuation to the open line of its stream. False: there is
 // none, and the entry is a line of its own.
 func (s *scanner) resume(text []byte, st stamp, returns bool) bool {
-	for i := len(s.queue) - 1; i >= 0; i-- {
-		q := s.queue[i]
+	for _, q := range slices.Backward(s.queue) {
 		if q.done || q.stamp.stream != st.stream || q.stamp.origin != st.origin {
 			continue
 		}
@@ -271,7 +271,7 @@ func (s *scanner) physical() (text []byte, st stamp, escapes, returns bool, err 
 		from := s.r
 		s.r, s.seen = s.w, s.w
 		st, text = s.takeStamp(s.buf[from:s.w])
-		if !s.visible(lastDrawing(text)) && len(text) > 0 && bytes.Index(text, sectionWord) < 0 {
+		if !s.visible(lastDrawing(text)) && len(text) > 0 && !bytes.Contains(text, sectionWord) {
 			return nil, stamp{}, false, false, s.err // the colour reset with which traces end is not a line
 		}
 		return text, st, true, true, nil
