@@ -69,7 +69,8 @@ func (tx *Tx) Runs(q RunQuery) ([]kovra.Run, error) {
 // since before, oldest first. Those that wait for a person or a date may be quiet for
 // days; a re-read of their project finds them when they move.
 func (tx *Tx) QuietRuns(before time.Time, limit int) ([]int64, error) {
-	return list(tx, scanID, `SELECT id FROM runs WHERE final = 0 AND status NOT IN ('manual', 'scheduled') AND observed_at < ? AND project IN (SELECT project FROM apps)
+	// The plus keeps SQLite from reading all runs of the linked projects instead of the moving ones.
+	return list(tx, scanID, `SELECT id FROM runs WHERE final = 0 AND status NOT IN ('manual', 'scheduled') AND observed_at < ? AND +project IN (SELECT project FROM apps)
 		ORDER BY observed_at LIMIT ?`, stamp(before), limit)
 }
 

@@ -41,7 +41,6 @@ CREATE TABLE deliveries (
     project    BIGINT NOT NULL DEFAULT 0,
     settled    BIGINT NOT NULL DEFAULT 0
 );
-CREATE INDEX deliveries_pending ON deliveries (id) WHERE outcome = '';
 CREATE INDEX deliveries_outcome ON deliveries (outcome, id);
 CREATE INDEX deliveries_at ON deliveries (at);
 
@@ -66,7 +65,7 @@ CREATE TABLE runs (
 CREATE INDEX runs_listed ON runs (project, child, remote);
 CREATE INDEX runs_ref ON runs (project, ref, child, remote);
 CREATE INDEX runs_verdict ON runs (project, ref, kind, remote) WHERE verdict <> '';
-CREATE INDEX runs_parent ON runs (project, parent) WHERE parent <> 0;
+CREATE INDEX runs_parent ON runs (project, parent, remote) WHERE parent <> 0;
 CREATE INDEX runs_dirty ON runs (id) WHERE stale = 1 OR driven_version < version;
 CREATE INDEX runs_quiet ON runs (observed_at) WHERE final = 0;
 
@@ -78,7 +77,7 @@ CREATE TABLE jobs (
     doc     TEXT NOT NULL,
     PRIMARY KEY (project, id)
 );
-CREATE INDEX jobs_run ON jobs (run);
+CREATE INDEX jobs_run ON jobs (run, id);
 
 CREATE TABLE threads (
     id            INTEGER PRIMARY KEY,
