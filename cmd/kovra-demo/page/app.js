@@ -1,0 +1,318 @@
+// The page: what is shown, who looks, and what happens when something is pressed.
+import { html, render, cx, post, useEffect, useMemo, useRef, useState, useMedia, useLayoutEffect } from "./view.js";
+import { Stream, Message, Avatar } from "./stream.js";
+import { Composer, wordsOf } from "./composer.js";
+import { Modal, Confirm } from "./modal.js";
+import { Panel } from "./panel.js";
+import { Glyph, Mark } from "./icons.js";
+import { plain } from "./mrkdwn.js";
+
+const team = "T0SIM";
+const bot = "U0BOT";
+const roles = { alice: "administrator", bob: "member", mallory: "outsider", carol: "of another organisation" };
+
+const kept = (key, value) => {
+	try {
+		if (value === undefined) return localStorage.getItem("kovra-demo-" + key);
+		localStorage.setItem("kovra-demo-" + key, value);
+	} catch { /* nothing is kept in a private window */ }
+	return value;
+};
+
+// loader fetches one address, one at a time: what comes meanwhile asks once more.
+function loader(address, take) {
+	let busy = false, again = false;
+	const load = async () => {
+		if (busy) {
+			again = true;
+			return;
+		}
+		busy = true;
+		try {
+			const asked = address();
+			const res = await fetch(asked);
+			if (res.ok && asked === address()) take(await res.json());
+		} catch { /* the stream of events says that the demo is gone */ }
+		busy = false;
+		if (again) {
+			again = false;
+			load();
+		}
+	};
+	return load;
+}
+
+// useWorld keeps the two pictures up to date: Slack as one person sees it, and GitLab.
+function useWorld(user, frozen) {
+	const [slack, setSlack] = useState(null);
+	const [lab, setLab] = useState(null);
+	const [gone, setGone] = useState(false);
+	const now = useRef({ user, frozen });
+	now.current = { user, frozen };
+	const loaders = useMemo(() => ({
+		slack: loader(() => "api/slack?user=" + now.current.user, (next) => setSlack((old) => (now.current.frozen && old?.me.id === next.me.id ? { ...next, channels: old.channels } : next))),
+		gitlab: loader(() => "api/gitlab", setLab),
+	}), []);
+	useEffect(() => {
+		const source = new EventSource("events");
+		source.addEventListener("slack", loaders.slack);
+		source.addEventListener("gitlab", loaders.gitlab);
+		source.addEventListener("open", () => setGone(false));
+		source.addEventListener("error", () => setGone(true));
+		return () => source.close();
+	}, []);
+	useEffect(() => { loaders.slack(); }, [user, frozen]);
+	return { slack, lab, gone, reload: loaders.slack };
+}
+
+const says = {
+	unknown_command: (line) => `${line.split(" ")[0]} is not a valid command. Type / to see those that are.`,
+	slash_command_in_thread: (line) => `${line.split(" ")[0]} is not supported in threads. Type it in the channel.`,
+	operation_timeout: (line) => `${line.split(" ")[0]} failed with the error “operation_timeout”: the app did not answer within 3 seconds.`,
+	dispatch_failed: (line) => `${line.split(" ")[0]} failed with the error “dispatch_failed”.`,
+	not_in_channel: () => "You are not in this channel.",
+	user_not_found: () => "There is nobody of that name.",
+};
+
+const steps = [
+	["thread", "Open the thread of the failure"],
+	["retry", "Press Retry"],
+	["list", "Type /pipeline"],
+	["push", "Push a commit"],
+	["other", "Come back as Mallory"],
+];
+
+function App() {
+	const [user, setUser] = useState(kept("user") || "U01ALICE");
+	const [chosen, setChosen] = useState("C01DEPLOYS");
+	const [thread, setThread] = useState(null);
+	const wide = useMedia("(min-width: 1560px)"), narrow = useMedia("(max-width: 899px)");
+	const [side, setSide] = useState(narrow ? "" : "gitlab"); // what the right column shows
+	const [rail, setRail] = useState(false);
+	const [frozen, setFrozen] = useState(false);
+	const [theme, setTheme] = useState(kept("theme") || "");
+	const [notices, setNotices] = useState([]);
+	const [dismissed, setDismissed] = useState(() => new Set());
+	const [toast, setToast] = useState("");
+	const [question, setQuestion] = useState(null);
+	const [ticked, setTicked] = useState(() => new Set());
+	const [hints, setHints] = useState(true);
+	const [focus, setFocus] = useState({});
+	const [read, setRead] = useState(() => new Map());
+	const touched = useRef(false);
+	const { slack, lab, gone, reload } = useWorld(user, frozen);
+	const done = (step) => setTicked((old) => (old.has(step) ? old : new Set(old).add(step)));
+
+	useLayoutEffect(() => { document.documentElement.dataset.theme = theme; kept("theme", theme); }, [theme]);
+	useEffect(() => { if (narrow) setSide(""); }, [narrow]);
+	useEffect(() => {
+		const touch = () => { touched.current = true; };
+		addEventListener("pointerdown", touch);
+		addEventListener("keydown", touch);
+		return () => { removeEventListener("pointerdown", touch); removeEventListener("keydown", touch); };
+	}, []);
+	useEffect(() => {
+		if (!toast) return undefined;
+		const timer = setTimeout(() => setToast(""), 6000);
+		return () => clearTimeout(timer);
+	}, [toast]);
+
+	const channel = slack && (slack.channels.find((c) => c.id === chosen) || slack.channels[0]);
+	const last = channel?.messages.at(-1)?.ts || "0";
+	useEffect(() => {
+		if (channel) setRead((old) => (old.get(user + channel.id) === last ? old : new Map(old).set(user + channel.id, last)));
+	}, [user, channel?.id, last]);
+
+	const openThread = (ts) => {
+		setThread(ts);
+		setSide("thread");
+		done("thread");
+	};
+	// The story ends with a look at the failure, unless the visitor is busy already.
+	const ended = lab?.has_story && lab.story.over && newest(channel, (m) => m.text.startsWith("❌"))?.ts;
+	const looked = useRef(false);
+	useEffect(() => {
+		if (!ended || looked.current) return;
+		looked.current = true;
+		if (!touched.current && !narrow && !thread) openThread(ended);
+	}, [ended]);
+
+	if (!slack?.channels || !lab || !channel) {
+		return html`<p class="loading" role="status">${gone ? "The demo has ended. Start it again: go run ./cmd/kovra-demo" : "Starting …"}</p>`;
+	}
+
+	const people = Object.fromEntries(slack.users.map((u) => [u.id, u]));
+	const act = async (what, body, message) => {
+		const answer = await post("api/" + what, { user, ...body });
+		const action = (body.action || "").split(":")[0];
+		if (action === "retry" || action === "retry_job") done("retry");
+		if (people[user]?.name === "mallory" && what === "click") done("other");
+		if (answer.error) {
+			setToast(answer.error === "operation_timeout" ? "The app did not answer within 3 seconds (operation_timeout)." : answer.status === 409 ? "That is not there any more." : answer.error);
+		}
+		reload();
+		return answer;
+	};
+	const ctx = {
+		me: user, people, users: slack.users, channels: slack.channels, act, open: (id) => go(id),
+		find: (body) => post("api/options", { user, ...body }), confirm: (q, yes) => setQuestion({ ...q, yes }),
+		foreign: (u) => u.team_id !== team, titleOf: (ts) => titleOf(channel, ts),
+	};
+	const go = (id) => {
+		setChosen(id);
+		setThread(null);
+		setRail(false);
+		if (side === "thread") setSide(narrow ? "" : "gitlab");
+	};
+	const become = (id) => {
+		setUser(id);
+		kept("user", id);
+		setThread(null);
+		setRail(false);
+		if (side === "thread") setSide(narrow ? "" : "gitlab");
+	};
+	const send = (threadTS) => async (line) => {
+		const answer = await post("api/say", { user, channel: channel.id, thread: threadTS || "", text: line });
+		if (line.startsWith("/pipeline")) done("list");
+		if (people[user]?.name === "mallory" && line.startsWith("/")) done("other");
+		if (answer.error) {
+			const text = says[answer.error]?.(line) || answer.error;
+			setNotices((old) => [...old, { channel: channel.id, thread_ts: threadTS || undefined, user: bot, ephemeral: true, notice: true, text, to: user, ts: (Date.now() / 1000).toFixed(6), key: "n" + old.length }]);
+		}
+		reload();
+		return !answer.error;
+	};
+	const dismiss = (m) => setDismissed((old) => new Set(old).add(m.ts));
+	const known = wordsOf(slack.channels, channel);
+	const privately = [...slack.ephemerals, ...notices.filter((n) => n.to === user)].filter((m) => m.channel === channel.id && !dismissed.has(m.ts));
+	const parent = thread && channel.messages.find((m) => m.ts === thread && !m.thread_ts);
+	const shown = bySecond([...channel.messages, ...privately.filter((m) => !m.thread_ts)]);
+	const member = channel.members.includes(user);
+	const showThread = parent && (wide || side === "thread");
+	const showPanel = wide ? side !== "" : side === "gitlab";
+	const view = slack.views.at(-1);
+	const nextStep = (step) => {
+		if (step === "thread") {
+			const failed = newest(channel, (m) => m.text.startsWith("❌")) || newest(channel, () => true);
+			if (failed) openThread(failed.ts);
+		} else if (step === "list") {
+			setFocus({ box: { text: "/pipeline" } });
+		} else if (step === "push") {
+			setSide("gitlab");
+			setFocus({ push: {} });
+		} else if (step === "other") {
+			become("U03MALLORY");
+		}
+	};
+
+	const keys = (e) => {
+		if (e.key !== "Escape" || e.defaultPrevented || view || question) return;
+		if (rail) setRail(false);
+		else if (showThread || (narrow && side)) {
+			if (side === "thread") setThread(null);
+			setSide(narrow ? "" : "gitlab");
+		}
+	};
+	return html`<div onKeyDown=${keys} class=${cx("app", showThread && "with-thread", showPanel && "with-panel", rail && "with-rail")}>
+		<nav class="rail" aria-label="Workspace">
+			<header><${Mark} /><b>Kovra demo</b><button type="button" class="plain only-narrow" aria-label="Close" onClick=${() => setRail(false)}><${Glyph} name="close" /></button></header>
+			<h2>Channels</h2>
+			<ul>${slack.channels.filter((c) => !c.direct).map((c) => {
+				const fresh = (c.messages.at(-1)?.ts || "0") > (read.get(user + c.id) || "0") && c.id !== channel.id && c.members.includes(user);
+				return html`<li key=${c.id}><button type="button" class=${cx("entry", c.id === channel.id && "at", fresh && "fresh")} aria-current=${c.id === channel.id ? "page" : undefined} data-test="channel" data-channel=${c.name} onClick=${() => go(c.id)}>
+					<span class="hash">${c.private ? html`<${Glyph} name="lock" />` : "#"}</span>${c.name}${c.ext_shared && html`<small>shared</small>`}${fresh && html`<i class="dot" aria-label="unread"></i>`}</button></li>`;
+			})}</ul>
+			<h2>You are</h2>
+			<ul>${slack.users.filter((u) => !u.is_bot).map((u) => html`<li key=${u.id}><button type="button" class=${cx("entry person", u.id === user && "at")} aria-pressed=${u.id === user ? "true" : "false"} data-test="person" data-person=${u.name} onClick=${() => become(u.id)}>
+				<${Avatar} user=${u} small /><span>${u.name}<small>${roles[u.name]}</small></span></button></li>`)}</ul>
+			<footer>
+				<button type="button" class="entry" data-test="theme" onClick=${() => setTheme(dark(theme) ? "light" : "dark")}><${Glyph} name=${dark(theme) ? "sun" : "moon"} /> ${dark(theme) ? "Light" : "Dark"}</button>
+				<p>Slack and GitLab are simulated.<br />Kovra between them is real.</p>
+			</footer>
+		</nav>
+
+		${rail && html`<div class="veil" onClick=${() => setRail(false)}></div>`}
+
+		<main class="pane">
+			<header class="bar">
+				<button type="button" class="plain only-narrow" aria-label="Channels and people" data-test="rail-open" onClick=${() => setRail(true)}><${Glyph} name="menu" /></button>
+				<h1><span class="hash">${channel.private ? html`<${Glyph} name="lock" />` : "#"}</span>${channel.name}</h1>
+				<span class="quiet members">${channel.members.length} members${channel.ext_shared ? " · shared with Acme Corp" : ""}</span>
+				<span class="grow"></span>
+				${frozen && html`<button type="button" class="pill" onClick=${() => setFrozen(false)}><${Glyph} name="freeze" /> frozen</button>`}
+				<button type="button" class=${cx("pill lab", showPanel && "on")} aria-expanded=${showPanel ? "true" : "false"} data-test="panel-toggle" onClick=${() => setSide(side === "gitlab" || (wide && side) ? "" : "gitlab")}><${Glyph} name="branch" /> GitLab</button>
+			</header>
+			${gone && html`<p class="gone" role="alert">The demo does not answer. It goes on as soon as it does.</p>`}
+			<${Stream} place=${user + channel.id} label=${"Messages in " + channel.name} count=${shown.length} test="messages">
+				<p class="beginning">${channel.private ? "This channel is private." : `This is the beginning of #${channel.name}.`}</p>
+				${shown.map((m, i) => html`<${Message} key=${m.key || m.ts} message=${m} ctx=${ctx} onThread=${openThread} onDismiss=${dismiss} follows=${follows(shown[i - 1], m)} />`)}
+			<//>
+			${lab.has_story && html`<${Hints} story=${lab.story} ticked=${ticked} narrow=${narrow} open=${hints} close=${() => setHints(false)} go=${nextStep} />`}
+			${member ? html`<${Composer} key=${user + channel.id} id=${user + channel.id} label=${`Message #${channel.name}, or / for commands`} known=${known} onSend=${send("")} focusKey=${focus.box} />`
+		: html`<div class="join"><span>You look at <b>#${channel.name}</b> without being in it.</span>
+			<button type="button" class="button primary" data-test="join" onClick=${() => act("join", { channel: channel.id })}>Join</button></div>`}
+		</main>
+
+		${parent && html`<aside class=${cx("side thread-side", !showThread && "away")} aria-label="Thread" data-test="thread">
+			<header class="bar"><h2>Thread</h2><span class="quiet">#${channel.name}</span><span class="grow"></span>
+				<button type="button" class="plain" aria-label="Close thread" data-test="thread-close" onClick=${() => { setThread(null); setSide(narrow ? "" : "gitlab"); }}><${Glyph} name="close" /></button></header>
+			<${Stream} place=${user + thread} label="Thread" count=${parent.thread.length} test="thread-messages">
+				<${Message} message=${parent} ctx=${ctx} inThread onDismiss=${dismiss} />
+				<p class="rule"><span>${parent.thread.length} ${parent.thread.length === 1 ? "reply" : "replies"}</span></p>
+				${bySecond([...parent.thread, ...privately.filter((m) => m.thread_ts === thread)]).map((m, i, all) => html`<${Message} key=${m.key || m.ts} message=${m} ctx=${ctx} inThread onDismiss=${dismiss} follows=${follows(all[i - 1], m, true)} />`)}
+			<//>
+			${member && html`<${Composer} key=${user + thread} id=${user + thread} label="Reply …" known=${known} inThread onSend=${send(thread)} />`}
+		</aside>`}
+
+		<aside class=${cx("side panel-side", !showPanel && "away")} aria-label="GitLab">
+			<header class="bar"><h2><${Glyph} name="branch" /> GitLab <span class="quiet">played by you</span></h2><span class="grow"></span>
+				${parent && !wide && html`<button type="button" class="pill" onClick=${() => setSide("thread")}><${Glyph} name="thread" /> Thread</button>`}
+				<button type="button" class="plain" aria-label="Close GitLab" onClick=${() => setSide("")}><${Glyph} name="close" /></button></header>
+			<${Panel} lab=${lab} focusKey=${focus.push} done=${done} frozen=${frozen} setFrozen=${setFrozen} />
+		</aside>
+
+		${view && html`<${Modal} key=${view.id} view=${view} depth=${slack.views.length} ctx=${viewCtx(ctx, view)} submit=${(values) => act("submit", { view: view.id, values })}
+			close=${() => act("close", { view: view.id })} closeAll=${() => act("close", { view: view.id, all: true })} />`}
+		${question && html`<${Confirm} question=${question} onNo=${() => setQuestion(null)} onYes=${() => { setQuestion(null); question.yes(); }} />`}
+		<div class="toasts" role="status" data-test="toast">${toast && html`<p>${toast} <button type="button" class="link" onClick=${() => setToast("")}>Dismiss</button></p>`}</div>
+	</div>`;
+}
+
+const viewCtx = (ctx, view) => ({
+	...ctx,
+	click: (what) => ctx.act("click", { view: view.id, ...what }),
+	choose: (what) => ctx.act("choose", { view: view.id, ...what }),
+	options: (what) => ctx.find({ view: view.id, ...what }),
+});
+
+// Hints tells what the story does, and afterwards what to try.
+function Hints({ story, ticked, narrow, open, close, go }) {
+	if (!open) return null;
+	if (!story.over) return story.text ? html`<p class="story" role="status" data-test="story"><i class="live" aria-hidden="true"></i>${story.text}</p>` : null;
+	return html`<div class="hints" data-test="hints" role="group" aria-label="What to try">
+		<b>Your turn</b>
+		<div>${(narrow ? steps.filter(([step]) => !ticked.has(step)) : steps).map(([step, text]) => html`<button type="button" class=${cx("step", ticked.has(step) && "done")} data-test="hint" data-step=${step} onClick=${() => go(step)}>${ticked.has(step) && html`<${Glyph} name="check" />`}${text}</button>`)}</div>
+		<button type="button" class="plain" aria-label="Close the hints" onClick=${close}><${Glyph} name="close" /></button>
+	</div>`;
+}
+
+// newest finds the last thread of a channel that is as asked for.
+const newest = (channel, fits) => channel && [...channel.messages].reverse().find((m) => !m.thread_ts && m.thread.length > 0 && fits(m));
+
+const bySecond = (list) => list.sort((a, b) => parseFloat(a.ts) - parseFloat(b.ts));
+
+// follows says that a message needs no name: the one before it is by the same, shortly before.
+function follows(before, m, inThread) {
+	return Boolean(before) && before.user === m.user && !m.ephemeral && !before.ephemeral && !m.broadcast && !before.broadcast
+		&& (inThread || !m.bot_id) && parseFloat(m.ts) - parseFloat(before.ts) < 300;
+}
+
+function titleOf(channel, ts) {
+	const parent = channel.messages.find((m) => m.ts === ts);
+	return parent ? plain(parent.text).replace(/^\P{L}+/u, "").slice(0, 60) : "";
+}
+
+const dark = (theme) => theme === "dark" || (!theme && matchMedia("(prefers-color-scheme: dark)").matches);
+
+render(html`<${App} />`, document.getElementById("app").parentNode.appendChild(Object.assign(document.createElement("div"), { id: "root" })));
+document.getElementById("app").remove();

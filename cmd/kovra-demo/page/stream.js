@@ -1,0 +1,85 @@
+// A list of messages that stays where the reader is: at the bottom it follows, elsewhere it does not move.
+import { html, cx, useRef, useLayoutEffect, useState } from "./view.js";
+import { Blocks } from "./blocks.js";
+import { mrkdwn } from "./mrkdwn.js";
+import { timeOf } from "./view.js";
+import { Glyph, Mark } from "./icons.js";
+
+const near = 48; // pixels from the bottom that still count as the bottom
+
+// Stream keeps the place in a scrolling list. place names what is shown: a new one begins at the bottom.
+export function Stream({ place, label, children, count, test }) {
+	const box = useRef(null);
+	const held = useRef({ place: "", bottom: true, count: 0 });
+	const [below, setBelow] = useState(0);
+	useLayoutEffect(() => {
+		const el = box.current, was = held.current;
+		if (was.place !== place || was.bottom) {
+			el.scrollTop = el.scrollHeight;
+			held.current = { place, bottom: true, count };
+			if (below) setBelow(0);
+		} else if (count > was.count) {
+			setBelow(count - was.count);
+		}
+	});
+	useLayoutEffect(() => {
+		const watch = new ResizeObserver(() => {
+			if (held.current.bottom) box.current.scrollTop = box.current.scrollHeight;
+		});
+		watch.observe(box.current);
+		return () => watch.disconnect();
+	}, []);
+	const onScroll = () => {
+		const el = box.current;
+		const bottom = el.scrollHeight - el.scrollTop - el.clientHeight < near;
+		held.current = { ...held.current, bottom, count: bottom ? count : held.current.count };
+		if (bottom && below) setBelow(0);
+	};
+	const jump = () => {
+		held.current.bottom = true;
+		box.current.scrollTo({ top: box.current.scrollHeight, behavior: "smooth" });
+	};
+	return html`<div class="stream-frame">
+		<div class="stream" ref=${box} onScroll=${onScroll} role="log" aria-label=${label} aria-live="polite" aria-relevant="additions" tabindex="0" data-test=${test}>
+			<div class="grow"></div>${children}</div>
+		${below > 0 && html`<button type="button" class="jump" onClick=${jump}><${Glyph} name="down" /> New messages</button>`}
+	</div>`;
+}
+
+const tones = 6;
+
+// Avatar is the picture of a person, or the sign of the bot.
+export function Avatar({ user, small }) {
+	if (!user || user.is_bot) return html`<span class=${cx("avatar", small && "tiny")}><${Mark} /></span>`;
+	const tone = parseInt(user.id.slice(2, 3), 10) % tones || 0;
+	return html`<span class=${cx("avatar", "tone" + tone, small && "tiny")} aria-hidden="true">${user.real_name.split(" ").map((w) => w[0]).join("").slice(0, 2)}</span>`;
+}
+
+// Message is one message with what belongs to it. It keeps its node when it is edited.
+export function Message({ message: m, ctx, follows, inThread, onThread, onDismiss, unread }) {
+	const user = ctx.people[m.user];
+	const here = { ...ctx, place: { channel: m.channel, ts: m.ts, edits: m.edits || 0 }, names: m.names };
+	here.click = (what) => ctx.act("click", { ...here.place, ...what }, m);
+	here.choose = (what) => ctx.act("choose", { ...here.place, ...what }, m);
+	here.options = (what) => ctx.find({ ...here.place, ...what });
+	const kind = m.ephemeral ? "ephemeral" : m.broadcast && !inThread ? "broadcast" : "";
+	const replies = m.thread?.length || 0;
+	return html`<article class=${cx("message", kind, follows && "follows")} data-test="message" data-ts=${m.ts} data-kind=${kind || undefined} data-from=${user?.name}>
+		${m.ephemeral && html`<p class="aside"><${Glyph} name="lock" /> Only visible to you <button type="button" class="link" data-test="dismiss" onClick=${() => onDismiss(m)}>Dismiss</button></p>`}
+		${kind === "broadcast" && html`<p class="aside"><${Glyph} name="thread" /> <span>in a thread:</span> <button type="button" class="link" onClick=${() => onThread(m.thread_ts)}>${ctx.titleOf?.(m.thread_ts) || "open it"}</button></p>`}
+		${inThread && m.broadcast && html`<p class="aside"><${Glyph} name="thread" /> also sent to the channel</p>`}
+		<div class="who">
+			${!follows && html`<${Avatar} user=${user} />`}
+			${!follows && html`<b>${user?.name || m.user}</b>${user?.is_bot && html`<span class="tag">APP</span>`}${user && ctx.foreign(user) && html`<span class="tag foreign">Acme Corp</span>`}`}
+			<time datetime=${new Date(parseFloat(m.ts) * 1000).toISOString()}>${timeOf(m.ts)}</time>
+			${follows ? null : m.edits > 0 && !user?.is_bot && html`<span class="quiet">(edited)</span>`}
+		</div>
+		<div class="content">
+			${m.blocks?.length && !m.deleted ? html`<${Blocks} blocks=${m.blocks} ctx=${here} />` : html`<div class="text">${mrkdwn(m.text, here)}</div>`}
+			${(m.files || []).map((f) => html`<p class="file">${f.title} <span class="quiet">${f.size} bytes</span></p>`)}
+			${m.reactions?.length > 0 && html`<p class="reactions">${m.reactions.map((r) => html`<span>:${r.name}: ${r.users.length}</span>`)}</p>`}
+			${replies > 0 && !inThread && html`<button type="button" class=${cx("replies", unread && "new")} data-test="replies" onClick=${() => onThread(m.ts)}>
+				<${Avatar} user=${ctx.people[m.thread[replies - 1].user]} small /> <b>${replies} ${replies === 1 ? "reply" : "replies"}</b> <span class="quiet">Last reply ${timeOf(m.thread[replies - 1].ts)}</span></button>`}
+		</div>
+	</article>`;
+}

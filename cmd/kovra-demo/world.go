@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"kovra.dev/chatops/internal/app"
+	"kovra.dev/chatops/internal/config"
+	"kovra.dev/chatops/internal/dispatch"
+	"kovra.dev/chatops/internal/gitlabsim"
+	"kovra.dev/chatops/internal/slacksim"
+)
+
+// The people of the workspace.
+const (
+	alice   = "U01ALICE"
+	bob     = "U02BOB"
+	mallory = "U03MALLORY"
+	carol   = "U04CAROL"
+
+	otherTeam = "T0ACME"
+)
+
+// The channels of the workspace.
+const (
+	deploys = "C01DEPLOYS"
+	apiTeam = "C02API"
+	webTeam = "C03WEB"
+	partner = "C04PARTNER"
+	ops     = "C05OPS"
+)
+
+// Times of the demo's servers, and how soon a lost webhook is made up for.
+const (
+	headerTimeout = 5 * time.Second
+	stopTimeout   = 3 * time.Second
+	hookTimeout   = 10 * time.Second
+	resync        = 15 * time.Second
+)
+
+// world is everything that runs: the two peers, Kovra between them, and the page.
+type world struct {
+	log     *slog.Logger
+	slack   *slacksim.Server
+	gitlab  *gitlabsim.Server
+	kovra   *app.App
+	pageURL string
+	dir     string
+	servers []server
+	relay   net.Listener // of Kovra itself
+
+	web, api *gitlabsim.ProjectHandle
+	labMoved *notice // GitLab changed, by whomever
+	courier  http.Client
+	withTale bool
+
+	mu       sync.Mutex
+	autoplay bool
+	titles   map[string]string    // of commits, by SHA
+	branches map[int64][]string   // that the panel offers, by project
+	plans    map[plan]string      // which job is to fail with which log
+	trouble  map[string]time.Time // what goes wrong, and until when
+	hurry    map[int64]bool       // pipelines whose jobs are quick
+	story    storyState
+}
+
+// plan names a job whose next attempt fails.
+type plan struct {
+	pipeline int64
+	job      string
+}
+
+// server is one HTTP server and where it listens.
+type server struct {
+	name string
+	ln   net.Listener
+	http *http.Server
+}
+
+// newWorld builds everything; nothing runs before [world.run].
+func newWorld(ctx context.Context, page net.Listener, o options, log *slog.Logger) (*world, error) {
+	w := &world{
+		log: log, pageURL: "http://" + page.Addr().String() + "/", withTale: o.story, autoplay: o.story, labMoved: newNotice(),
+		courier: http.Client{Timeout: hookTimeout},
+		titles:  map[string]string{}, branches: map[int64][]string{}, plans: map[plan]string{}, trouble: map[string]time.Time{},
+		hurry: map[int64]bool{},
+	}
+	w.slack = slacksim.New(slacksim.Options{BotName: "kovra", Limits: true})
+	w.gitlab = gitlabsim.New(gitlabsim.Options{Token: gitlabToken})
+	lab, err := listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	chat, err := listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(err, lab.Close())
+	}
+	if w.relay, err = listen(ctx, "127.0.0.1:0"); err != nil {
+		return nil, errors.Join(err, lab.Close(), chat.Close())
+	}
+	w.slack.SetBaseURL("http://" + chat.Addr().String())
+	w.slack.SetRequestURL("http://" + w.relay.Addr().String())
+	w.gitlab.SetURL("http://" + lab.Addr().String())
+	w.gitlab.SetWebhookDelivery(w.deliver)
+	w.people()
+	w.projects()
+	w.servers = []server{
+		{"page", page, &http.Server{Handler: w.routes()}},
+		{"gitlab", lab, &http.Server{Handler: w.watched(w.gitlab)}},
+		{"slack", chat, &http.Server{Handler: w.slack}},
+	}
+	if err := w.build(ctx); err != nil {
+		return nil, errors.Join(err, lab.Close(), chat.Close(), w.relay.Close(), os.RemoveAll(w.dir))
+	}
+	return w, nil
+}
+
+// Secrets of peers that hold nothing. They are not worth hiding.
+const (
+	gitlabToken = "glpat-demo"
+	slackToken  = "xoxb-sim"
+	slackSecret = "sim-secret"
+	hookSecret  = "demo-webhook-secret"
+)
+
+// build makes Kovra, configured as an administrator would.
+func (w *world) build(ctx context.Context) (err error) {
+	if w.dir, err = os.MkdirTemp("", "kovra-demo-"); err != nil {
+		return fmt.Errorf("make a place for the database: %w", err)
+	}
+	cfg, err := config.Load([]string{
+		"KOVRA_PUBLIC_URL=http://" + w.relay.Addr().String(),
+		"KOVRA_DATABASE_URL=sqlite:" + filepath.Join(w.dir, "kovra.db"),
+		"KOVRA_SLACK_BOT_TOKEN=" + slackToken,
+		"KOVRA_SLACK_SIGNING_SECRET=" + slackSecret,
+		"KOVRA_SLACK_API_URL=" + "http://" + w.servers[2].ln.Addr().String() + "/api/",
+		"KOVRA_GITLAB_URL=" + w.gitlab.URL(),
+		"KOVRA_GITLAB_TOKEN=" + gitlabToken,
+		"KOVRA_GITLAB_WEBHOOK_SECRET=" + hookSecret,
+		"KOVRA_ADMINS=" + alice,
+	}, "")
+	if err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	w.kovra, err = app.New(ctx, cfg, app.Options{
+		Log: w.log, Version: "demo", Tune: dispatch.Options{Resync: resync},
+	})
+	return err
+}
+
+// run shows the demo until ctx ends, and takes everything away again.
+func (w *world) run(ctx context.Context) error {
+	g, inner := errgroup.WithContext(ctx)
+	for _, s := range w.servers {
+		g.Go(func() error { return s.run(inner) })
+	}
+	g.Go(func() error { return w.kovra.Run(inner, w.relay) })
+	g.Go(func() error { return w.gitlab.Run(inner) })
+	g.Go(func() error { return w.direct(inner) })
+	if w.withTale {
+		g.Go(func() error { return w.tell(inner) })
+	}
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = nil
+	}
+	return errors.Join(err, os.RemoveAll(w.dir))
+}
+
+func (s server) run(ctx context.Context) error {
+	s.http.ReadHeaderTimeout = headerTimeout
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx } // ends the open event streams
+	defer context.AfterFunc(ctx, func() {
+		drain, done := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer done()
+		_ = s.http.Shutdown(drain) // what is left ends with the process
+	})()
+	if err := s.http.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", s.name, err)
+	}
+	return nil
+}
+
+// people fills the workspace.
+func (w *world) people() {
+	for _, u := range []slacksim.User{
+		{ID: alice, Name: "alice", RealName: "Alice Adams", Email: "alice@example.com", IsAdmin: true},
+		{ID: bob, Name: "bob", RealName: "Bob Berg", Email: "bob@example.com"},
+		{ID: mallory, Name: "mallory", RealName: "Mallory Moss", Email: "mallory@example.com"},
+		{ID: carol, Name: "carol", RealName: "Carol Chen", Email: "carol@acme.example", TeamID: otherTeam},
+	} {
+		w.slack.AddUser(u)
+	}
+	for _, c := range []slacksim.Channel{
+		{ID: deploys, Name: "deploys", Members: []string{alice, bob}},
+		{ID: apiTeam, Name: "api-team", Members: []string{alice, bob}},
+		{ID: webTeam, Name: "web-team", Members: []string{alice, bob, mallory}},
+		{ID: partner, Name: "acme-partners", Members: []string{alice, bob, carol}, ExtShared: true},
+		{ID: ops, Name: "ops-private", Members: []string{alice}, Private: true},
+	} {
+		w.slack.AddChannel(c)
+	}
+}
+
+// projects fills GitLab.
+func (w *world) projects() {
+	for _, u := range []gitlabsim.User{
+		{Username: "alice", Name: "Alice Adams", Email: "alice@example.com"},
+		{Username: "bob", Name: "Bob Berg", Email: "bob@example.com"},
+	} {
+		w.gitlab.AddUser(u)
+	}
+	team := map[string]int{"alice": gitlabsim.Maintainer, "bob": gitlabsim.Developer}
+	protected := map[string]int{"main": gitlabsim.Developer}
+	w.web = w.gitlab.AddProject(gitlabsim.Project{Path: "group/web", Members: team, Protected: protected})
+	w.web.SetCI([]string{"build", "test", "deploy"}, []gitlabsim.JobSpec{
+		{Name: "compile", Stage: "build"},
+		{Name: "lint", Stage: "test"},
+		{Name: "unit", Stage: "test", Log: "go-test"},
+		{Name: "e2e", Stage: "test", Log: "npm"},
+		{Name: "staging", Stage: "deploy"},
+		{Name: "production", Stage: "deploy", Manual: true, AllowFailure: true},
+	})
+	w.api = w.gitlab.AddProject(gitlabsim.Project{Path: "group/api", Members: team, Protected: protected})
+	w.api.SetCI([]string{"test", "package"}, []gitlabsim.JobSpec{
+		{Name: "unit", Stage: "test", Log: "pytest"},
+		{Name: "audit", Stage: "test", AllowFailure: true},
+		{Name: "image", Stage: "package", Log: "docker-build"},
+	})
+	for p, branches := range map[*gitlabsim.ProjectHandle][]string{w.web: {"checkout", "release"}, w.api: {"refunds"}} {
+		w.branches[p.ID] = append([]string{"main"}, branches...)
+		for _, b := range branches {
+			w.gitlab.CreateBranch(p.ID, b, "main", "alice")
+		}
+	}
+}
+
+// watched tells the page when Kovra changed something in GitLab.
+func (w *world) watched(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(rw, r)
+		if r.Method != http.MethodGet {
+			w.labMoved.tell()
+		}
+	})
+}
+
+// notice lets any number of listeners know that something changed.
+type notice struct {
+	mu   sync.Mutex
+	next chan struct{}
+}
+
+func newNotice() *notice { return &notice{next: make(chan struct{})} }
+
+// tell wakes everybody who waits.
+func (n *notice) tell() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	close(n.next)
+	n.next = make(chan struct{})
+}
+
+// wait gives a channel that is closed at the next change.
+func (n *notice) wait() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.next
+}
