@@ -505,3 +505,18 @@ func TestDirtyFails(t *testing.T) {
 		t.Errorf("errors %v, want one about threads", failed)
 	}
 }
+
+// TestMissingTables: a statement that cannot be prepared is an error that names it.
+func TestMissingTables(t *testing.T) {
+	db := openNew(t)
+	write(t, db, func(tx *Tx) error {
+		_, err := tx.exec("DROP TABLE apps")
+		return err
+	})
+	for _, name := range []string{"App", "Apps", "SaveApp"} {
+		err := db.Update(t.Context(), operations[name])
+		if err == nil || !strings.Contains(err.Error(), "apps") || kovra.KindOf(err) == kovra.NotFound {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}

@@ -46,7 +46,7 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 		case <-u.done:
 			return u.end()
 		case w := <-db.writer:
-			db.commit(w)
+			db.commit(w) //nolint:contextcheck // it serves many callers; the end of one must not end it
 			db.writer <- w
 		case <-ctx.Done():
 			if db.leave(u) {

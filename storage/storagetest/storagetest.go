@@ -213,9 +213,9 @@ func (w *world) refuses(kind kovra.ErrorKind, what string, fn func(*storage.Tx) 
 }
 
 // same compares; empty and nil lists are alike.
-func (w *world) same(what string, want, got any, opts ...gocmp.Option) {
+func (w *world) same(what string, want, got any) {
 	w.t.Helper()
-	if diff := gocmp.Diff(want, got, append(opts, cmpopts.EquateEmpty())...); diff != "" {
+	if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		w.t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
