@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -46,14 +47,14 @@ func (s *story) environment(more []string) []string {
 		"KOVRA_ADMINS=" + userID("alice"), "KOVRA_LOG_LEVEL=debug",
 	}
 	for _, m := range more {
-		key, _, _ := strings.Cut(m, "=")
+		key, value, _ := strings.Cut(m, "=")
 		for i, e := range env {
 			if strings.HasPrefix(e, key+"=") {
 				env = append(env[:i], env[i+1:]...)
 				break
 			}
 		}
-		if !strings.HasSuffix(m, "=") {
+		if value != "" {
 			env = append(env, m)
 		}
 	}
@@ -162,12 +163,14 @@ func kovraRun(s *story, c *call) error {
 	cmd := exec.CommandContext(ctx, s.program, c.args...)
 	cmd.Dir, cmd.Env = s.dir, s.environment(nil)
 	out, err := cmd.CombinedOutput()
-	c.out(string(out))
+	c.out(stamps.ReplaceAllString(s.plain(string(out)), "STAMP"))
 	if (err != nil) != c.neg {
 		return fmt.Errorf("it ended with %v:\n%s", err, out)
 	}
 	return nil
 }
+
+var stamps = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 
 // kovra log prints what the program logged.
 func kovraLog(s *story, c *call) error {

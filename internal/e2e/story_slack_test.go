@@ -18,6 +18,7 @@ var slackCommands = map[string]storyCommand{
 	"user":    slackUser,
 	"channel": slackChannel,
 	"invite":  slackInvite,
+	"kick":    slackKick,
 	"archive": slackArchive,
 	"slash":   slackSlash,
 	"click":   slackClick,
@@ -26,6 +27,7 @@ var slackCommands = map[string]storyCommand{
 	"submit":  slackSubmit,
 	"type":    slackType,
 	"view":    slackView,
+	"close":   slackClose,
 	"private": slackPrivate,
 	"direct":  slackDirect,
 	"hears":   slackHears,
@@ -85,8 +87,26 @@ func slackInvite(s *story, c *call) error {
 	if c.args[1] == "kovra" {
 		id = slacksim.BotUserID
 	}
-	s.slack.Invite(channelID(c.args[0]), id)
-	return nil
+	channel := channelID(c.args[0])
+	s.slack.Invite(channel, id)
+	return s.movedEvent(channel, id, "member_joined_channel")
+}
+
+// slack kick CHANNEL NAME makes somebody leave.
+func slackKick(s *story, c *call) error {
+	channel, id := channelID(c.args[0]), userID(c.args[1])
+	s.slack.SetChannel(channel, func(ch *slacksim.Channel) {
+		ch.Members = slices.DeleteFunc(ch.Members, func(m string) bool { return m == id })
+	})
+	return s.movedEvent(channel, id, "member_left_channel")
+}
+
+// movedEvent tells the bot who joined or left, where it is a member itself.
+func (s *story) movedEvent(channel, user, kind string) error {
+	if ch, _ := s.slack.Channel(channel); s.running() == nil || !slices.Contains(ch.Members, slacksim.BotUserID) {
+		return nil
+	}
+	return s.slack.Event(s.ctx, map[string]any{"type": kind, "user": user, "channel": channel, "channel_type": "C", "team": slacksim.TeamID})
 }
 
 // slack archive CHANNEL
@@ -320,6 +340,17 @@ func slackView(s *story, c *call) error {
 	return nil
 }
 
+// slack close WHO closes the open modal.
+func slackClose(s *story, c *call) error {
+	who := userID(c.args[0])
+	v, ok := s.slack.View(who)
+	if !ok {
+		return errors.New("no modal is open")
+	}
+	_, err := s.slack.CloseView(s.ctx, who, v.ID)
+	return err
+}
+
 // slack private WHO prints the newest private message.
 func slackPrivate(s *story, c *call) error {
 	all := s.slack.Ephemerals(userID(c.args[0]))
@@ -341,10 +372,11 @@ func (s *story) direct(who string) string {
 			lines = append(lines, m.Plain)
 		}
 	}
+	slices.Sort(lines)
 	return s.plain(strings.Join(lines, "\n"))
 }
 
-// slack direct WHO prints the direct messages of the bot.
+// slack direct WHO prints the direct messages of the bot, sorted.
 func slackDirect(s *story, c *call) error {
 	c.out(s.direct(c.args[0]))
 	return nil
@@ -412,9 +444,39 @@ func (s *story) picture(channel string) string {
 		if m.ThreadTS != "" && m.ThreadTS != m.TS {
 			continue
 		}
-		threads = append(threads, s.slack.Thread(id, m.TS))
+		threads = append(threads, calm(s.plain(s.slack.Thread(id, m.TS))))
 	}
-	return s.plain(strings.Join(threads, "\n\n"))
+	return strings.Join(threads, "\n\n")
+}
+
+var (
+	replies = regexp.MustCompile(`(?m)^  [↳⇈] `)
+	deed    = regexp.MustCompile(`^  ↳ \S+ @`)
+)
+
+// calm sorts the replies of a thread that come between two deeds of people: what the
+// program says of one moment is said in no certain order.
+func calm(thread string) string {
+	starts := replies.FindAllStringIndex(thread, -1)
+	if len(starts) == 0 {
+		return thread
+	}
+	parts := []string{strings.TrimSuffix(thread[:starts[0][0]], "\n")}
+	from := 1
+	for i, at := range starts {
+		end := len(thread)
+		if i+1 < len(starts) {
+			end = starts[i+1][0]
+		}
+		reply := strings.TrimSuffix(thread[at[0]:end], "\n")
+		if deed.MatchString(reply) {
+			slices.Sort(parts[from:])
+			from = len(parts) + 1
+		}
+		parts = append(parts, reply)
+	}
+	slices.Sort(parts[from:])
+	return strings.Join(parts, "\n")
 }
 
 var (
