@@ -359,13 +359,6 @@ func (c *Client) OpenView(ctx context.Context, trigger string, view slack.ModalV
 	})
 }
 
-// PushView puts a modal on top of the one that was clicked in and returns its id.
-func (c *Client) PushView(ctx context.Context, trigger string, view slack.ModalViewRequest) (string, error) {
-	return c.view(ctx, "views.push", func(ctx context.Context) (*slack.ViewResponse, error) {
-		return c.api.PushViewContext(ctx, trigger, view)
-	})
-}
-
 // UpdateView replaces a modal. With a hash, only if it is still the one that the hash
 // was told of; "" replaces it anyway. Class: by id.
 func (c *Client) UpdateView(ctx context.Context, id, hash string, view slack.ModalViewRequest) error {

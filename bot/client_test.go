@@ -374,9 +374,6 @@ func TestClientShowsModals(t *testing.T) {
 	if id, err := c.OpenView(t.Context(), "trigger", view); id != "V1" || err != nil {
 		t.Errorf("OpenView = %q, %v", id, err)
 	}
-	if id, err := c.PushView(t.Context(), "trigger", view); id != "V1" || err != nil {
-		t.Errorf("PushView = %q, %v", id, err)
-	}
 	if err := c.UpdateView(t.Context(), "V1", "", view); err != nil {
 		t.Errorf("UpdateView: %v", err)
 	}

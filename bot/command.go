@@ -59,18 +59,6 @@ type Command struct {
 	Sure      bool            // a question is answered beforehand, with --yes
 }
 
-// Permission is what the asker needs for the command.
-func (c Command) Permission() kovra.Permission {
-	switch c.Verb {
-	case VerbRun, VerbCancel, VerbRetry, VerbRetryJob, VerbPlay:
-		return kovra.MayAct
-	case VerbLink, VerbUnlink, VerbAppCreate, VerbAppDelete, VerbSubscribe, VerbUnsubscribe:
-		return kovra.MayAdmin
-	default:
-		return kovra.MayRead
-	}
-}
-
 // WithApp returns the command with the app named first, for an answer that asks which one is meant.
 func (c Command) WithApp(app string) Command {
 	c.Words = append([]string{app}, c.Words...)

@@ -157,30 +157,36 @@ func channelID(raw json.RawMessage) string {
 	return object.ID
 }
 
-// sorry says what went wrong. What is our fault is logged; nothing of it is told.
+// sorry says what went wrong.
 func (h *Handler) sorry(ctx context.Context, ask asker, err error) Answer {
-	if choose, ok := errors.AsType[*Choose](err); ok {
-		return RenderChoose(choose)
+	return RenderError(h.told(ctx, ask, err))
+}
+
+// told is err as it can be told. What is our fault is logged, and nothing of it is told.
+func (h *Handler) told(ctx context.Context, ask asker, err error) error {
+	_, isHint := errors.AsType[hint](err)
+	switch {
+	case err == nil, isHint, kovra.KindOf(err) != kovra.Internal:
+		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		return kovra.Errorf(kovra.Unavailable, saysSlow)
 	}
-	if u, ok := errors.AsType[*unlinkedError](err); ok {
-		return RenderConnect(u.app)
-	}
-	if u, ok := errors.AsType[*unknownError](err); ok {
-		return u.answer()
-	}
-	if errors.Is(err, context.DeadlineExceeded) && kovra.KindOf(err) == kovra.Internal {
-		err = kovra.Errorf(kovra.Unavailable, saysSlow)
-	}
-	if kovra.KindOf(err) == kovra.Internal {
-		h.Log.ErrorContext(ctx, "slack request failed", "user", ask.person.ID, "channel", ask.channel, "err", err)
-	}
-	return RenderError(err)
+	h.Log.ErrorContext(ctx, "slack request failed", "user", ask.person.ID, "channel", ask.channel, "err", err)
+	return &kovra.Error{Kind: kovra.Internal, Public: kovra.PublicText(err)}
+}
+
+// hint is an error that brings its answer: a question, or the way to what is missing.
+type hint interface {
+	error
+	answer() Answer
 }
 
 // unlinkedError says that an app has no GitLab project, on a surface that needs one.
 type unlinkedError struct{ app string }
 
 func (e *unlinkedError) Error() string { return e.app + " has no GitLab project" }
+
+func (e *unlinkedError) answer() Answer { return RenderConnect(e.app) }
 
 // may asks the gate, but not for longer than the answer can wait.
 func (h *Handler) may(ctx context.Context, ask asker, need kovra.Permission, app string) error {
@@ -193,10 +199,15 @@ func (h *Handler) may(ctx context.Context, ask asker, need kovra.Permission, app
 // like an app that does not exist.
 func (h *Handler) mayRead(ctx context.Context, ask asker, app string) error {
 	err := h.may(ctx, ask, kovra.MayRead, app)
-	if kovra.KindOf(err) == kovra.Denied {
-		return kovra.Errorf(kovra.NotFound, saysNothingThere)
+	if kovra.KindOf(err) != kovra.Denied {
+		return err
 	}
-	return err
+	ctx, cancel := context.WithTimeout(ctx, gatePatience)
+	defer cancel()
+	if _, err := h.Gate.Visible(ctx, ask.person); kovra.KindOf(err) == kovra.Denied {
+		return err // they may not use the bot at all, and this tells nothing of apps
+	}
+	return kovra.Errorf(kovra.NotFound, saysNothingThere)
 }
 
 func gateError(err error) error {
@@ -246,7 +257,9 @@ type asker struct {
 	reply   string // response_url; "": there is none
 	trigger string // opens a modal, and names the request
 	view    string // the modal that it was clicked in; "": none
-	lock    string // of what may happen once; "": the request itself
+	// metadata is what that modal remembers of where it was opened.
+	metadata string
+	lock     string // of what may happen once; "": the request itself
 }
 
 // once is a lock that makes the same request happen once, however often it is sent.
@@ -292,10 +305,10 @@ func (h *Handler) send(ctx context.Context, ask asker, a Answer, replace bool) e
 	}
 	switch {
 	case ask.view != "":
-		return h.Slack.UpdateView(ctx, ask.view, "", resultView(a))
+		return h.Slack.UpdateView(ctx, ask.view, "", resultView(a, ask.metadata))
 	case ask.channel != "":
 		return h.Slack.Ephemeral(ctx, ask.channel, ask.person.ID, a.Blocks, a.Text)
 	default:
-		return kovra.Errorf(kovra.Invalid, "There is no way to answer.")
+		return kovra.Errorf(kovra.Invalid, saysNoWay)
 	}
 }

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -39,8 +40,8 @@ func (h *Handler) propose(ctx context.Context, ask asker, want kovra.Action, sec
 // sign writes into an action who wants it, where, and how to answer.
 func (a asker) sign(want *kovra.Action) {
 	want.By, want.ReplyURL = a.person, a.reply
-	want.Channel = or(want.Channel, a.channel)
-	want.Lock = or(want.Lock, a.once())
+	want.Channel = cmp.Or(want.Channel, a.channel)
+	want.Lock = cmp.Or(want.Lock, a.once())
 }
 
 // follow waits a little for the end of a proposed action of ours, and answers.

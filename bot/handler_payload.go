@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ type payload struct {
 	Actions []clicked `json:"actions"`
 	View    struct {
 		ID              string `json:"id"`
+		Hash            string `json:"hash"` // another one each time that the view changes
 		CallbackID      string `json:"callback_id"`
 		PrivateMetadata string `json:"private_metadata"`
 		State           struct {
@@ -62,9 +64,6 @@ type clicked struct {
 	ActionID string `json:"action_id"`
 	Type     string `json:"type"`
 	Value    string `json:"value"`
-	Selected struct {
-		Value string `json:"value"`
-	} `json:"selected_option"`
 }
 
 // filled is what stands in one field of a modal.
@@ -97,9 +96,9 @@ func tolerantly(b []byte, v any) error {
 func (p *payload) asker() asker {
 	a := asker{
 		person:  p.person(),
-		channel: or(p.Channel.ID, p.Container.ChannelID),
-		thread:  or(p.Container.ThreadTS, p.Message.ThreadTS),
-		message: or(p.Container.MessageTS, p.Message.TS),
+		channel: cmp.Or(p.Channel.ID, p.Container.ChannelID),
+		thread:  cmp.Or(p.Container.ThreadTS, p.Message.ThreadTS),
+		message: cmp.Or(p.Container.MessageTS, p.Message.TS),
 		private: p.Container.IsEphemeral,
 		reply:   p.ResponseURL,
 		trigger: p.TriggerID,
@@ -108,6 +107,9 @@ func (p *payload) asker() asker {
 	if a.thread == a.message {
 		a.thread = "" // the parent: it was clicked in the channel, and the answer belongs there
 	}
+	if at, ok := a.place(p.View.PrivateMetadata); ok && a.channel == "" {
+		a.channel, a.metadata = at.Channel, p.View.PrivateMetadata
+	}
 	return a
 }
 
@@ -115,9 +117,9 @@ func (p *payload) asker() asker {
 // happened; it is theirs only if the workspace is. In a channel that is shared with
 // others it must not lend them our name.
 func (p *payload) person() kovra.Person {
-	who := kovra.Person{ID: p.User.ID, Name: or(p.User.Username, p.User.Name), Team: or(p.User.TeamID, p.Team.ID)}
+	who := kovra.Person{ID: p.User.ID, Name: cmp.Or(p.User.Username, p.User.Name), Team: cmp.Or(p.User.TeamID, p.Team.ID)}
 	if who.Team == p.Team.ID {
-		who.Enterprise = or(p.Enterprise.ID, p.Team.EnterpriseID)
+		who.Enterprise = cmp.Or(p.Enterprise.ID, p.Team.EnterpriseID)
 	}
 	return who
 }
@@ -125,5 +127,5 @@ func (p *payload) person() kovra.Person {
 // field is what stands in a field of a modal, typed or chosen.
 func (p *payload) field(block string) string {
 	f := p.View.State.Values[block][block]
-	return or(f.Value, f.Selected.Value)
+	return cmp.Or(f.Value, f.Selected.Value)
 }

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/slack-go/slack"
 
@@ -175,6 +177,7 @@ func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		checkBody(d.t, body)
 	} else {
 		body, err = d.handler.Interaction(ctx, []byte(r.PostForm.Get("payload")))
+		checkInteraction(d.t, body)
 	}
 	if err != nil {
 		d.t.Errorf("%s: %v", r.URL.Path, err)
@@ -205,6 +208,37 @@ func checkBody(t testing.TB, body []byte) {
 	}
 }
 
+// checkInteraction looks at the answer to a form or to a type-ahead field.
+func checkInteraction(t testing.TB, body []byte) {
+	t.Helper()
+	if len(body) == 0 {
+		return
+	}
+	var m struct {
+		Action  string                          `json:"response_action"`
+		Errors  map[string]string               `json:"errors"`
+		View    *slack.ModalViewRequest         `json:"view"`
+		Groups  []*slack.OptionGroupBlockObject `json:"option_groups"`
+		Options []any                           `json:"options"`
+	}
+	if err := json.Unmarshal(body, &m); err != nil {
+		t.Errorf("answer %s: %v", body, err)
+	}
+	if m.View != nil {
+		if err := CheckView(*m.View); err != nil {
+			t.Errorf("view %s: %v", body, err)
+		}
+	}
+	if err := CheckOptions(m.Groups); err != nil || len(m.Options) != 0 {
+		t.Errorf("options %s: %v", body, err)
+	}
+	for field, text := range m.Errors {
+		if text == "" || utf8.RuneCountInString(text) > maxFieldError {
+			t.Errorf("the error of %s is %q", field, text)
+		}
+	}
+}
+
 // checkedSlack looks at every private answer before it goes out.
 type checkedSlack struct {
 	t testing.TB
@@ -217,6 +251,20 @@ func (c checkedSlack) Respond(ctx context.Context, address string, body any) err
 		c.t.Errorf("answer %+v: %v", w, err)
 	}
 	return c.Replies.Respond(ctx, address, body)
+}
+
+func (c checkedSlack) OpenView(ctx context.Context, trigger string, v slack.ModalViewRequest) (string, error) {
+	if err := CheckView(v); err != nil {
+		c.t.Error(err)
+	}
+	return c.Replies.OpenView(ctx, trigger, v)
+}
+
+func (c checkedSlack) UpdateView(ctx context.Context, id, hash string, v slack.ModalViewRequest) error {
+	if err := CheckView(v); err != nil {
+		c.t.Error(err)
+	}
+	return c.Replies.UpdateView(ctx, id, hash, v)
 }
 
 func (c checkedSlack) Ephemeral(ctx context.Context, channel, user string, blocks []slack.Block, text string) error {
@@ -241,7 +289,7 @@ func (d *desk) pipeline(r kovra.Run, jobs ...kovra.Job) (run kovra.Run) {
 			r.URL = "https://gitlab.example/group/web/-/pipelines/1"
 		}
 		if r.SHA == "" {
-			r.SHA, r.Ref, r.Title = "0123456789abcdef0123456789abcdef01234567", or(r.Ref, "main"), "Fix *it* <now>"
+			r.SHA, r.Ref, r.Title = "0123456789abcdef0123456789abcdef01234567", cmp.Or(r.Ref, "main"), "Fix *it* <now>"
 		}
 		old, err := tx.RunByRemote(r.Project, r.Remote)
 		if err != nil && kovra.KindOf(err) != kovra.NotFound {

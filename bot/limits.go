@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,12 +31,23 @@ const (
 	maxConfirmText   = 300
 	maxConfirmButton = 30
 	maxURL           = 3000
+	maxOptions       = 100 // in all groups together
+	maxOptionText    = 75
+	maxOptionValue   = 150
+	maxViewBlocks    = 100
+	maxViewTitle     = 24      // of buttons, too
+	maxView          = 250_000 // bytes
+	maxMetadata      = 3000
+	maxCallbackID    = 255
+	maxInputLabel    = 2000 // of hints, too
+	maxPlaceholder   = 150
+	maxFieldError    = 500
 )
 
 // Check returns an error that names every limit of Slack's which the message breaks:
-// sizes, counts, empty texts and action ids that are not unique.
+// sizes, counts, empty texts and ids that are not unique.
 func Check(blocks []slack.Block, text string) error {
-	c := checker{seen: map[string]bool{}}
+	c := newChecker()
 	c.length("text", text, 1, maxEditText)
 	if len(blocks) > maxBlocks {
 		c.fail("%d blocks, at most %d", len(blocks), maxBlocks)
@@ -49,11 +61,56 @@ func Check(blocks []slack.Block, text string) error {
 	return errors.Join(c.errs...)
 }
 
+// CheckView does the same for a modal.
+func CheckView(v slack.ModalViewRequest) error {
+	c := newChecker()
+	c.required("title", v.Title, maxViewTitle)
+	c.required("close", v.Close, maxViewTitle)
+	c.text("submit", v.Submit, maxViewTitle)
+	c.length("metadata", v.PrivateMetadata, 0, maxMetadata)
+	c.length("callback id", v.CallbackID, 0, maxCallbackID)
+	c.count("view", len(v.Blocks.BlockSet), maxViewBlocks)
+	for i, b := range v.Blocks.BlockSet {
+		if in, ok := b.(*slack.InputBlock); ok {
+			c.input(in)
+			if v.Submit == nil {
+				c.fail("field %q: the view cannot be submitted", in.BlockID)
+			}
+			continue
+		}
+		c.block(i, b)
+	}
+	if raw, err := json.Marshal(v); err != nil || len(raw) > maxView {
+		c.fail("%d bytes in all, at most %d: %v", len(raw), maxView, err)
+	}
+	return errors.Join(c.errs...)
+}
+
+// CheckOptions does the same for the answer to a type-ahead field.
+func CheckOptions(groups []*slack.OptionGroupBlockObject) error {
+	c := newChecker()
+	n := 0
+	for _, g := range groups {
+		c.required("group", g.Label, maxOptionText)
+		c.count("group", len(g.Options), maxOptions)
+		n += len(g.Options)
+		for _, o := range g.Options {
+			c.option(o)
+		}
+	}
+	if n > maxOptions {
+		c.fail("%d options, at most %d", n, maxOptions)
+	}
+	return errors.Join(c.errs...)
+}
+
 type checker struct {
 	errs  []error
 	seen  map[string]bool // action ids
 	total int
 }
+
+func newChecker() *checker { return &checker{seen: map[string]bool{}} }
 
 func (c *checker) fail(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf(format, args...))
@@ -123,16 +180,51 @@ func (c *checker) text(at string, t *slack.TextBlockObject, high int) {
 	}
 }
 
+func (c *checker) required(at string, t *slack.TextBlockObject, high int) {
+	if t == nil {
+		c.fail("%s is missing", at)
+	}
+	c.text(at, t, high)
+}
+
+func (c *checker) input(b *slack.InputBlock) {
+	at := fmt.Sprintf("field %q", b.BlockID)
+	c.required(at+" label", b.Label, maxInputLabel)
+	c.text(at+" hint", b.Hint, maxInputLabel)
+	c.once(at, b.BlockID)
+	switch e := b.Element.(type) {
+	case *slack.PlainTextInputBlockElement:
+		c.text(at+" placeholder", e.Placeholder, maxPlaceholder)
+	case *slack.SelectBlockElement:
+		c.text(at+" placeholder", e.Placeholder, maxPlaceholder)
+		if e.InitialOption != nil {
+			c.option(e.InitialOption)
+		}
+	default:
+		c.fail("%s is a kind that forms of ours do not have", at)
+	}
+}
+
+func (c *checker) option(o *slack.OptionBlockObject) {
+	c.required("option", o.Text, maxOptionText)
+	c.length("option value", o.Value, 1, maxOptionValue)
+}
+
+// once checks an id that must not come twice.
+func (c *checker) once(at, id string) {
+	c.length(at+" id", id, 1, maxActionID)
+	if c.seen[id] {
+		c.fail("%s: the id %q is not unique", at, id)
+	}
+	c.seen[id] = true
+}
+
 func (c *checker) button(at string, b *slack.ButtonBlockElement) {
 	at = fmt.Sprintf("%s, button %q", at, b.ActionID)
 	c.text(at+" text", b.Text, maxButtonText)
 	c.length(at+" value", b.Value, 0, maxButtonValue)
 	c.length(at+" url", b.URL, 0, maxURL)
-	c.length(at+" action id", b.ActionID, 1, maxActionID)
-	if c.seen[b.ActionID] {
-		c.fail("%s: the action id is not unique", at)
-	}
-	c.seen[b.ActionID] = true
+	c.once(at, b.ActionID)
 	if b.Confirm != nil {
 		c.text(at+" confirm title", b.Confirm.Title, maxConfirmTitle)
 		c.text(at+" confirm text", b.Confirm.Text, maxConfirmText)
@@ -161,7 +253,7 @@ func fit(a Answer) Answer {
 
 // size counts the characters of blocks as Check does.
 func size(blocks []slack.Block) int {
-	c := checker{seen: map[string]bool{}}
+	c := newChecker()
 	for i, b := range blocks {
 		c.block(i, b)
 	}

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,28 +11,6 @@ import (
 
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
-)
-
-// Sentences of the handlers and their modals.
-const (
-	saysNoShortcut   = "This shortcut is not part of this version. All commands: /kovra help"
-	saysSlow         = "This takes longer than usual just now. Please try again in a moment."
-	saysGateSlow     = "Slack did not say in time whether you may do that. Please try again in a moment."
-	saysNothingThere = "There is no such thing here, or you may not see it. Members of a subscribed channel see its apps: /kovra apps"
-	saysUnknownHere  = "%s of %s is not known here; it may be older than the link. GitLab shows it."
-	saysOtherApp     = "%s belongs to %s, not to %s. Write %s"
-	saysOtherProject = "%s is the project of %s, not of %s."
-	saysNoAppOf      = "No app that you can see is linked to %s. All apps: /kovra apps"
-	saysNoQuestion   = "There is no question to answer here any more. Write the command again."
-	saysOldModal     = "This form is too old; nothing was done. Please open it again."
-	saysStale        = "This button is of an earlier attempt, so nothing was done."
-	saysPickRef      = "Please choose a branch or tag."
-	saysPickProject  = "Please choose a project."
-
-	labelDown     = "GitLab does not answer; taken as typed"
-	labelNoSearch = "Type the whole path, as in group/web, or try again soon"
-	labelBranches = "Branches"
-	labelTags     = "Tags"
 )
 
 // Forms, and the fields in them. A field's block and action have the same name.
@@ -48,15 +27,6 @@ const (
 // noChoice is the value of an option that says something and cannot be chosen.
 const noChoice = "-"
 
-// Slack's limits of options and views.
-const (
-	maxOptionText  = 75
-	maxOptionValue = 150
-	maxOptions     = 100
-	maxMetadata    = 3000
-	maxFieldError  = 500
-)
-
 // formPlace is what a form remembers of where it was opened.
 type formPlace struct {
 	App     string `json:"app"`
@@ -66,19 +36,24 @@ type formPlace struct {
 }
 
 func (a asker) form(app string) string {
-	p := formPlace{App: app, Channel: a.channel, Thread: a.thread, Reply: a.reply}
-	raw, err := json.Marshal(p)
+	raw, err := json.Marshal(formPlace{App: app, Channel: a.channel, Thread: a.thread, Reply: a.reply})
 	if err != nil || len(raw) > maxMetadata {
 		raw = []byte(`{}`) // unreachable: these are short strings
 	}
 	return string(raw)
 }
 
+// place reads what form has written.
+func (a asker) place(metadata string) (at formPlace, ok bool) {
+	err := json.Unmarshal([]byte(metadata), &at)
+	return at, err == nil && kovra.CheckAppName(at.App) == nil
+}
+
 // formOf reads where a form was opened, and makes the asker answer there.
 func (p *payload) formOf() (asker, string, error) {
 	ask := p.asker()
-	var at formPlace
-	if err := json.Unmarshal([]byte(p.View.PrivateMetadata), &at); err != nil || at.App == "" {
+	at, ok := ask.place(p.View.PrivateMetadata)
+	if !ok {
 		return ask, "", kovra.Errorf(kovra.Invalid, saysOldModal)
 	}
 	ask.channel, ask.thread, ask.reply = at.Channel, at.Thread, at.Reply
@@ -99,7 +74,7 @@ func (h *Handler) clickRun(ctx context.Context, ask asker, value string) (Answer
 	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{}, h.open(ctx, ask, runForm(ask.form(app.Name), app.Name, or(at.Ref, p.DefaultBranch)))
+	return Answer{}, h.open(ctx, ask, runForm(ask.form(app.Name), app.Name, cmp.Or(at.Ref, p.DefaultBranch)))
 }
 
 // clickConnect opens the form that links an app, for those who may link.
@@ -113,9 +88,15 @@ func (h *Handler) clickConnect(ctx context.Context, ask asker, app string) (Answ
 	return Answer{}, h.open(ctx, ask, connectForm(ask.form(app), app))
 }
 
-// open opens a modal. A trigger that was too slow is no fault of the person.
-func (h *Handler) open(ctx context.Context, ask asker, v slack.ModalViewRequest) error {
-	if _, err := h.Slack.OpenView(ctx, ask.trigger, v); err != nil {
+// open opens a modal, in place of the one that was clicked in. A trigger that was too
+// slow is no fault of the person.
+func (h *Handler) open(ctx context.Context, ask asker, v slack.ModalViewRequest) (err error) {
+	if ask.view != "" {
+		err = h.Slack.UpdateView(ctx, ask.view, "", v)
+	} else {
+		_, err = h.Slack.OpenView(ctx, ask.trigger, v)
+	}
+	if err != nil {
 		h.Log.WarnContext(ctx, "form not opened", "form", v.CallbackID, "user", ask.person.ID, "err", err)
 		return &kovra.Error{Kind: kovra.Unavailable, Public: saysSlow, Err: fmt.Errorf("open form: %w", err)}
 	}
@@ -127,19 +108,17 @@ func runForm(metadata, app, ref string) slack.ModalViewRequest {
 	if ref != "" && utf8.RuneCountInString(ref) <= maxOptionValue {
 		refs.InitialOption = option(ref, ref)
 	}
-	text := slack.NewTextBlockObject(slack.MarkdownType, "*"+prose(app, maxName)+"*", false, true)
 	return form(formRun, "Run Pipeline", "Run", metadata,
-		slack.NewSectionBlock(text, nil, nil),
+		section("*"+prose(app, maxName)+"*"),
 		field(fieldRef, "Branch or tag", "", refs),
-		optional(field(fieldVariables, "Variables", "One KEY=VALUE a line. Values are kept encrypted until they are used, then wiped.", lines(fieldVariables, "ENV=staging"))),
-		optional(field(fieldInputs, "Inputs", "One NAME=VALUE a line, for pipelines that declare inputs.", lines(fieldInputs, "region=eu"))),
+		optional(field(fieldVariables, "Variables", saysVariables, lines(fieldVariables, "ENV=staging"))),
+		optional(field(fieldInputs, "Inputs", saysInputs, lines(fieldInputs, "region=eu"))),
 	)
 }
 
 func connectForm(metadata, app string) slack.ModalViewRequest {
-	text := slack.NewTextBlockObject(slack.MarkdownType, fmt.Sprintf("Which GitLab project is *%s*? This channel is subscribed to it.", prose(app, maxName)), false, true)
 	return form(formConnect, "Connect GitLab project", "Connect", metadata,
-		slack.NewSectionBlock(text, nil, nil),
+		section(fmt.Sprintf(saysWhichProject, prose(app, maxName))),
 		field(fieldProject, "GitLab project", "", typeAhead(fieldProject, "Search by name or path")),
 	)
 }
@@ -178,16 +157,17 @@ func typeAhead(name, placeholder string) *slack.SelectBlockElement {
 }
 
 func option(value, text string) *slack.OptionBlockObject {
-	return slack.NewOptionBlockObject(value, plainText(clip(or(clean(text), "–"), maxOptionText)), nil)
+	return slack.NewOptionBlockObject(value, plainText(clip(cmp.Or(clean(text), "–"), maxOptionText)), nil)
 }
 
-// resultView shows an answer in a modal.
-func resultView(a Answer) slack.ModalViewRequest {
+// resultView shows an answer in a modal that remembers where it was opened.
+func resultView(a Answer, metadata string) slack.ModalViewRequest {
 	blocks := a.Blocks
 	if len(blocks) == 0 {
 		blocks = []slack.Block{section(clipEscaped(a.Text, maxSection))}
 	}
 	return slack.ModalViewRequest{
-		Type: slack.VTModal, Title: plainText("Kovra"), Close: plainText("Close"), Blocks: slack.Blocks{BlockSet: blocks},
+		Type: slack.VTModal, Title: plainText("Kovra"), Close: plainText("Close"),
+		PrivateMetadata: metadata, Blocks: slack.Blocks{BlockSet: blocks},
 	}
 }

@@ -36,12 +36,14 @@ type optionGroup struct {
 func (h *Handler) suggest(ctx context.Context, p payload) ([]byte, error) {
 	var groups []optionGroup
 	ask, app, err := p.formOf()
+	query := []rune(clean(p.Value))
+	typed := string(query[:min(len(query), maxOptionValue)]) // more could not be chosen
 	if err == nil {
 		switch p.ActionID {
 		case fieldRef:
-			groups, err = h.suggestRefs(ctx, ask, app, p.Value)
+			groups, err = h.suggestRefs(ctx, ask, app, typed)
 		case fieldProject:
-			groups, err = h.suggestProjects(ctx, ask, app, p.Value)
+			groups, err = h.suggestProjects(ctx, ask, app, typed)
 		}
 	}
 	if err != nil {
@@ -82,7 +84,6 @@ func (h *Handler) suggestRefs(ctx context.Context, ask asker, app, query string)
 
 // refsWithoutGitLab is what was typed, and what we have seen that is like it.
 func refsWithoutGitLab(p kovra.Project, runs []kovra.Run, query string) []string {
-	query = strings.TrimSpace(query)
 	var refs []string
 	add := func(ref string) {
 		if ref != "" && strings.Contains(strings.ToLower(ref), strings.ToLower(query)) && !slices.Contains(refs, ref) {
@@ -118,7 +119,7 @@ func (h *Handler) suggestProjects(ctx context.Context, ask asker, app, query str
 		return groups, nil
 	}
 	h.Log.WarnContext(ctx, "projects not listed by gitlab", "err", err)
-	path, _, ok := ParseProject(strings.TrimSpace(query))
+	path, _, ok := ParseProject(query)
 	if !ok || utf8.RuneCountInString(path) > maxOptionValue {
 		return []optionGroup{{label: labelDown, options: []*slack.OptionBlockObject{option(noChoice, labelNoSearch)}}}, nil
 	}
@@ -147,11 +148,7 @@ func named(label string, names []string) optionGroup {
 
 // encodeGroups is the answer to a type-ahead field. A group without options is left out.
 func encodeGroups(groups []optionGroup) ([]byte, error) {
-	type wire struct {
-		Label   *slack.TextBlockObject     `json:"label"`
-		Options []*slack.OptionBlockObject `json:"options"`
-	}
-	out := []wire{}
+	var out []*slack.OptionGroupBlockObject
 	left := maxOptions
 	for _, g := range groups {
 		n := min(len(g.options), left)
@@ -159,7 +156,7 @@ func encodeGroups(groups []optionGroup) ([]byte, error) {
 			continue
 		}
 		left -= n
-		out = append(out, wire{plainText(g.label), g.options[:n]})
+		out = append(out, slack.NewOptionGroupBlockElement(plainText(g.label), g.options[:n]...))
 	}
 	var body any = map[string]any{"option_groups": out}
 	if len(out) == 0 {

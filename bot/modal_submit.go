@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,8 +31,8 @@ func fieldError(field, text string) modalAnswer {
 	return modalAnswer{Action: "errors", Errors: map[string]string{field: clip(clean(text), maxFieldError)}}
 }
 
-func showInModal(a Answer) modalAnswer {
-	v := resultView(a)
+func showInModal(ask asker, a Answer) modalAnswer {
+	v := resultView(a, ask.metadata)
 	return modalAnswer{Action: "update", View: &v}
 }
 
@@ -40,7 +41,7 @@ func showInModal(a Answer) modalAnswer {
 func (h *Handler) submit(ctx context.Context, p payload) ([]byte, error) {
 	ask, app, err := p.formOf()
 	if err != nil {
-		return showInModal(h.sorry(ctx, ask, err)).encode()
+		return showInModal(ask, h.sorry(ctx, ask, err)).encode()
 	}
 	var want kovra.Action
 	var secret []byte
@@ -48,27 +49,38 @@ func (h *Handler) submit(ctx context.Context, p payload) ([]byte, error) {
 	main := fieldRef
 	switch p.View.CallbackID {
 	case formRun:
-		want, secret, wrong, err = readRunForm(&p, app)
+		if want, secret, wrong, err = readRunForm(&p, app); err == nil && len(wrong) == 0 {
+			_, err = h.readableApp(ctx, ask, app)
+		}
 	case formConnect:
 		main = fieldProject
 		want, wrong = readConnectForm(&p, app)
 	default:
 		err = kovra.Errorf(kovra.Invalid, saysOldModal)
 	}
+	var m modalAnswer
 	switch {
 	case err != nil:
-		return showInModal(h.sorry(ctx, ask, err)).encode()
 	case len(wrong) > 0:
-		return modalAnswer{Action: "errors", Errors: wrong}.encode()
+		m = modalAnswer{Action: "errors", Errors: wrong}
+	default:
+		want.Lock = p.formLock()
+		m, err = h.carryOut(ctx, ask, want, secret, main)
 	}
-	if p.View.ID != "" {
-		want.Lock = "view/" + p.View.ID
-	}
-	m, err := h.carryOut(ctx, ask, want, secret, main)
-	if err != nil {
-		m = showInModal(h.sorry(ctx, ask, err))
+	if err = h.told(ctx, ask, err); kovra.KindOf(err) == kovra.Unavailable {
+		m = fieldError(main, kovra.PublicText(err)) // what was typed must not be lost
+	} else if err != nil {
+		m = showInModal(ask, h.sorry(ctx, ask, err))
 	}
 	return m.encode()
+}
+
+// formLock makes a form be carried out once as it was shown; "": it cannot be told apart.
+func (p *payload) formLock() string {
+	if p.View.ID == "" {
+		return ""
+	}
+	return "view/" + p.View.ID + "/" + p.View.Hash
 }
 
 // carryOut proposes what a form asks for. If it fails at once the form says so; else the
@@ -82,7 +94,7 @@ func (h *Handler) carryOut(ctx context.Context, ask asker, want kovra.Action, se
 		a = h.await(ctx, a)
 	}
 	if mine && a.State == kovra.ActionFailed {
-		reason := or(a.Outcome.Reason, failedWords(a.Outcome.Kind))
+		reason := cmp.Or(a.Outcome.Reason, failedWords(a.Outcome.Kind))
 		err := h.DB.Update(ctx, func(tx *storage.Tx) error {
 			_, err := tx.ClaimAnswer(a.ID)
 			return err
@@ -97,7 +109,7 @@ func (h *Handler) carryOut(ctx context.Context, ask asker, want kovra.Action, se
 	elsewhere.view = ""
 	if err := h.tell(ctx, elsewhere, answer, false); err != nil {
 		h.Log.InfoContext(ctx, "answer shown in the form instead", "action", a.ID, "err", err)
-		return showInModal(answer), nil
+		return showInModal(ask, answer), nil
 	}
 	return modalAnswer{Action: "clear"}, nil
 }

@@ -3,6 +3,8 @@ package bot
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +54,7 @@ func TestRunForm(t *testing.T) {
 	if diff := cmp.Diff(want, a.Params); diff != "" {
 		t.Errorf("params (-want +got):\n%s", diff)
 	}
-	if a.Lock != "view/"+v.ID || a.Channel != "C1" || a.App != "web" || !a.Answered {
+	if !strings.HasPrefix(a.Lock, "view/"+v.ID+"/") || a.Channel != "C1" || a.App != "web" || !a.Answered {
 		t.Errorf("proposed %+v", a)
 	}
 }
@@ -226,6 +228,78 @@ func TestOddForms(t *testing.T) {
 		if err != nil || !json.Valid(body) {
 			t.Errorf("%s: got %q, %v", name, body, err)
 		}
+	}
+	d.none()
+}
+
+// Whatever refs and projects are called and whatever is typed, forms keep Slack's limits: each
+// is checked on its way.
+func TestHostileForms(t *testing.T) {
+	d := newDesk(t)
+	many := slices.Clone(hostile)
+	for i := range 150 {
+		many = append(many, fmt.Sprintf("feature/%d", i))
+	}
+	d.gitlab.branches, d.gitlab.tags = many, many
+	for i, name := range many {
+		d.gitlab.projects = append(d.gitlab.projects, kovra.Project{ID: int64(i + 1), Path: name})
+	}
+	options := func(v slacksim.View, field, query string) {
+		for _, down := range []error{nil, kovra.Errorf(kovra.Unavailable, "GitLab does not answer.")} {
+			d.gitlab.down = down
+			if _, err := d.sim.Options(t.Context(), "UADMIN", v.Ref(), field, query); err != nil {
+				t.Errorf("%.20q: %v", query, err)
+			}
+		}
+		d.gitlab.down = nil
+	}
+	for _, text := range hostile {
+		d.update(func(tx *storage.Tx) error {
+			return tx.SaveProject(kovra.Project{ID: 7, Path: "group/web", URL: "https://gitlab.example/group/web", DefaultBranch: text})
+		})
+		options(*d.click("UADMIN", d.answer("UADMIN", "C1", "/pipeline bare").Ref(), "Connect GitLab project").View, "project", text)
+		v := d.openRun("UADMIN")
+		options(v, "ref", text)
+		d.ends(kovra.ActionFailed, kovra.Outcome{Kind: kovra.Invalid, Reason: "No: " + text})
+		if seen := d.submit("UADMIN", v, map[string]string{"variables": text + "=1", "inputs": text}); len(seen.Errors) == 0 && seen.View == nil && text != "" {
+			t.Errorf("%.20q: the form is gone: %+v", text, seen)
+		}
+	}
+}
+
+// What cannot be shown elsewhere is shown in the form, and a form can be opened from there.
+func TestFormInAForm(t *testing.T) {
+	d := newDesk(t)
+	d.ends(kovra.ActionDone, kovra.Outcome{Remote: 900, Moved: "00112233", Ref: "main"})
+	v := d.openRun("U1")
+	d.sim.Fault(slacksim.Status("response_url", 404).Times(1), slacksim.ErrorCode("chat.postEphemeral", "user_not_in_channel").Times(1))
+	seen := d.submit("U1", v, nil)
+	if seen.View == nil {
+		t.Fatalf("got %+v", seen)
+	}
+	again := d.click("U1", seen.View.Ref(), "Run Pipeline")
+	if again.View == nil || again.View.ID != v.ID {
+		t.Fatalf("got %+v, want the form in place of the answer", again)
+	}
+	d.submit("U1", *again.View, nil)
+	all := d.actions()
+	if len(all) != 2 || all[1].Channel != "C1" {
+		t.Errorf("proposed %+v, want a second pipeline, from the same channel", all)
+	}
+}
+
+// What was typed into a form is not lost because something is slow.
+func TestFormStaysWhenItCannotBeTaken(t *testing.T) {
+	d := newDesk(t)
+	v := d.openRun("U1")
+	d.gate.down = kovra.Errorf(kovra.Unavailable, saysGateSlow)
+	if seen := d.submit("U1", v, nil); seen.Errors["ref"] != saysGateSlow {
+		t.Errorf("got %+v", seen)
+	}
+	d.gate.down = nil
+	d.gate.hidden = []string{"web"}
+	if seen := d.submit("U1", v, nil); seen.View == nil || !strings.Contains(string(seen.View.Blocks), "no such thing here") {
+		t.Errorf("got %+v, want no word about an app that one may not see", seen)
 	}
 	d.none()
 }

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +166,71 @@ func TestCheck(t *testing.T) {
 		err := Check(tt.blocks, tt.text)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestCheckView(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("x", n+1) }
+	for want, change := range map[string]func(*slack.ModalViewRequest){
+		"title":            func(v *slack.ModalViewRequest) { v.Title.Text = long(maxViewTitle) },
+		"title is missing": func(v *slack.ModalViewRequest) { v.Title = nil },
+		"submit":           func(v *slack.ModalViewRequest) { v.Submit.Text = long(maxViewTitle) },
+		"cannot be submit": func(v *slack.ModalViewRequest) { v.Submit = nil },
+		"metadata":         func(v *slack.ModalViewRequest) { v.PrivateMetadata = long(maxMetadata) },
+		"callback id":      func(v *slack.ModalViewRequest) { v.CallbackID = long(maxCallbackID) },
+		"101 elements":     func(v *slack.ModalViewRequest) { v.Blocks.BlockSet = make101() },
+		"0 elements":       func(v *slack.ModalViewRequest) { v.Blocks.BlockSet = nil },
+		"block 0 (section)": func(v *slack.ModalViewRequest) {
+			v.Blocks.BlockSet[0] = slack.NewSectionBlock(mrkdwn(long(maxSection)), nil, nil)
+		},
+		"not unique": func(v *slack.ModalViewRequest) { v.Blocks.BlockSet[2] = v.Blocks.BlockSet[1] },
+		"label":      func(v *slack.ModalViewRequest) { v.Blocks.BlockSet[1].(*slack.InputBlock).Label.Text = "" },
+		"hint": func(v *slack.ModalViewRequest) {
+			v.Blocks.BlockSet[2].(*slack.InputBlock).Hint.Text = long(maxInputLabel)
+		},
+		"option value": func(v *slack.ModalViewRequest) {
+			v.Blocks.BlockSet[1].(*slack.InputBlock).Element.(*slack.SelectBlockElement).InitialOption.Value = long(maxOptionValue)
+		},
+		"placeholder": func(v *slack.ModalViewRequest) {
+			v.Blocks.BlockSet[2].(*slack.InputBlock).Element = lines("variables", long(maxPlaceholder))
+		},
+		"forms of ours do not have": func(v *slack.ModalViewRequest) {
+			v.Blocks.BlockSet[2].(*slack.InputBlock).Element = slack.NewDatePickerBlockElement("d")
+		},
+		"bytes in all": func(v *slack.ModalViewRequest) {
+			v.Blocks.BlockSet = append(v.Blocks.BlockSet, slices.Repeat([]slack.Block{section(strings.Repeat("&", maxSection))}, 90)...)
+		},
+	} {
+		v := runForm("{}", "web", "main")
+		if err := CheckView(v); err != nil {
+			t.Fatal(err)
+		}
+		change(&v)
+		if err := CheckView(v); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error about %s", err, want)
+		}
+	}
+}
+
+func make101() []slack.Block { return slices.Repeat([]slack.Block{section("x")}, maxViewBlocks+1) }
+
+func TestCheckOptions(t *testing.T) {
+	group := func(label string, n int, value, text string) *slack.OptionGroupBlockObject {
+		o := slack.NewOptionBlockObject(value, plainText(text), nil)
+		return slack.NewOptionGroupBlockElement(plainText(label), slices.Repeat([]*slack.OptionBlockObject{o}, n)...)
+	}
+	for want, groups := range map[string][]*slack.OptionGroupBlockObject{
+		"":              {group("a", 50, "v", "t"), group("b", 50, "v", "t")},
+		"101 options":   {group("a", 50, "v", "t"), group("b", 51, "v", "t")},
+		"0 elements":    {group("a", 0, "", "")},
+		"group has 76":  {group(strings.Repeat("x", 76), 1, "v", "t")},
+		"value has 151": {group("a", 1, strings.Repeat("x", 151), "t")},
+		"value has 0":   {group("a", 1, "", "t")},
+		"option has 0":  {group("a", 1, "v", "")},
+	} {
+		if err := CheckOptions(groups); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error about %q", err, want)
 		}
 	}
 }

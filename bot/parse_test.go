@@ -218,20 +218,6 @@ func TestParseVars(t *testing.T) {
 	}
 }
 
-func TestCommandPermission(t *testing.T) {
-	for text, want := range map[string]kovra.Permission{
-		"pipeline run": kovra.MayAct, "pipeline": kovra.MayRead, "link web g/web": kovra.MayAdmin, "audit": kovra.MayRead,
-	} {
-		c, err := Parse("/kovra", text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := c.Permission(); got != want {
-			t.Errorf("%s: got %s, want %s", text, got, want)
-		}
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"", "run web main A=b", `run "a b" X="c \" d" input:y='z'`, "link web <https://a.b/c/d|x>", "app delete x --yes", "&amp;lt; <#C|1>", "“”", "run =", "retry job"} {
 		for _, c := range []string{"/pipeline", "/kovra", "/build"} {

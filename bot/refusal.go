@@ -69,11 +69,7 @@ var (
 
 const (
 	codeNotInChannel = "not_in_channel"
-
-	saysSlackDown   = "Slack does not answer just now."
-	saysSlackBusy   = "Slack asks us to slow down."
-	saysSlackNo     = "Slack refused: %s."
-	defaultBusyWait = 30 * time.Second // when Slack does not say how long
+	defaultBusyWait  = 30 * time.Second // when Slack does not say how long
 )
 
 func (r *Refusal) ofChannel() bool { return channelRefusals[r.Code] != "" }

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -244,13 +245,6 @@ func whoText(v kovra.View) string {
 	}
 }
 
-func or(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
-}
-
 func person(u kovra.GitLabUser) string {
 	if u.Name != "" {
 		return prose(u.Name, maxName)
@@ -334,7 +328,7 @@ func stageLine(v kovra.View) string {
 			parts = append(parts, fmt.Sprintf("%d more stages", len(all)-i))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s %s %d/%d", icon(t.status), prose(or(t.name, "–"), 30), t.done, t.all))
+		parts = append(parts, fmt.Sprintf("%s %s %d/%d", icon(t.status), prose(cmp.Or(t.name, "–"), 30), t.done, t.all))
 	}
 	return joinNonEmpty("  →  ", parts)
 }
@@ -394,10 +388,10 @@ func plural(n int, one, many string) string {
 func linked(v kovra.View) bool { return v.App.Project != 0 && v.App.Project == v.Run.Project }
 
 func cardButtons(v kovra.View) []*slack.ButtonBlockElement {
-	r, suffix := &v.Run, ""
-	buttons := []*slack.ButtonBlockElement{jobsButton(r, suffix)}
+	r := &v.Run
+	buttons := []*slack.ButtonBlockElement{jobsButton(r, "")}
 	if linked(v) {
-		buttons = append(buttons, changeButton(r, suffix))
+		buttons = append(buttons, changeButton(r, ""))
 	}
 	buttons = append(buttons, open("pipeline", r.URL, "View in GitLab"))
 	switch {

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,11 +20,11 @@ func RenderConnect(app string) Answer {
 	return fit(Answer{Text: text, Blocks: row([]slack.Block{section(text)}, connectButton(app))})
 }
 
-// RenderError tells a person what is wrong: the public sentence of err, or the question
-// of a [*Choose].
+// RenderError tells a person what is wrong: the public sentence of err, or, as for a
+// [*Choose], the answer that it brings.
 func RenderError(err error) Answer {
-	if c, ok := errors.AsType[*Choose](err); ok {
-		return RenderChoose(c)
+	if h, ok := errors.AsType[hint](err); ok {
+		return h.answer()
 	}
 	mark := "⚠️ "
 	switch kovra.KindOf(err) {
@@ -37,6 +38,8 @@ func RenderError(err error) Answer {
 
 // maxChoices is how many apps are offered as buttons.
 const maxChoices = 20
+
+func (c *Choose) answer() Answer { return RenderChoose(c) }
 
 // RenderChoose asks which app is meant. Each button carries the whole command.
 func RenderChoose(c *Choose) Answer {
@@ -132,7 +135,7 @@ func RenderAction(d Deed) Answer {
 	case kovra.ActionFailed:
 		return renderActionFailed(d)
 	case kovra.ActionAsks:
-		text := "❓ " + prose(or(a.Outcome.Reason, fmt.Sprintf(saysSure, actionPhrase(d).plain)), maxReason)
+		text := "❓ " + prose(cmp.Or(a.Outcome.Reason, fmt.Sprintf(saysSure, actionPhrase(d).plain)), maxReason)
 		yes := button(ActionConfirm, strconv.FormatInt(a.ID, 10), confirmWords(a.Kind))
 		yes.Style = slack.StyleDanger
 		return fit(Answer{Text: text, Blocks: row([]slack.Block{section(text)}, yes)})
@@ -158,7 +161,7 @@ func renderDone(d Deed) Answer {
 		if d.Run.ID != 0 {
 			buttons = append(buttons, jobsButton(&d.Run, ""))
 		}
-		buttons = append(buttons, open("result", or(a.Outcome.URL, d.Run.URL), "View in GitLab"))
+		buttons = append(buttons, open("result", cmp.Or(a.Outcome.URL, d.Run.URL), "View in GitLab"))
 		if a.Outcome.Moved != "" {
 			buttons = append(buttons, runButton(a.App, d.Run.Ref))
 		}
@@ -180,7 +183,7 @@ func doneNotes(d Deed) []string {
 	}
 	add(len(a.Params.Variables) > 0, "Variables: "+listed(codes(a.Params.Variables), 20))
 	add(len(a.Params.Inputs) > 0, "Inputs: "+listed(codes(inputNames(a.Params.Inputs)), 20))
-	add(o.Moved != "", fmt.Sprintf(saysMoved, code(or(o.Ref, d.Run.Ref), maxRef), code(kovra.ShortSHA(o.Moved), 8)))
+	add(o.Moved != "", fmt.Sprintf(saysMoved, code(cmp.Or(o.Ref, d.Run.Ref), maxRef), code(kovra.ShortSHA(o.Moved), 8)))
 	if a.Kind == kovra.ActLink {
 		add(o.Created, fmt.Sprintf(saysAppCreated, prose(a.App, maxName)))
 		add(o.Hook == kovra.HookCreated, saysHookCreated)
@@ -215,9 +218,9 @@ func handmadeHook(d Deed) []slack.Block {
 	}
 	lines = append(lines,
 		"In GitLab, "+settings+" → Add new webhook:",
-		"• URL: "+code(or(d.Hook.URL, "KOVRA_PUBLIC_URL/webhooks/gitlab"), maxLinkURL),
-		"• Secret token: "+prose(or(d.Hook.Secret, saysHookSecret), 200),
-		"• Trigger: "+prose(or(strings.Join(d.Hook.Events, ", "), saysHookEvents), 300),
+		"• URL: "+code(cmp.Or(d.Hook.URL, "KOVRA_PUBLIC_URL/webhooks/gitlab"), maxLinkURL),
+		"• Secret token: "+prose(cmp.Or(d.Hook.Secret, saysHookSecret), 200),
+		"• Trigger: "+prose(cmp.Or(strings.Join(d.Hook.Events, ", "), saysHookEvents), 300),
 	)
 	return []slack.Block{section(lines...)}
 }
@@ -233,7 +236,7 @@ func renderActionFailed(d Deed) Answer {
 	if d.Run.ID != 0 {
 		buttons = append(buttons, jobsButton(&d.Run, ""))
 	}
-	buttons = append(buttons, open("result", or(a.Outcome.URL, or(d.Run.URL, d.Project.URL)), "View in GitLab"))
+	buttons = append(buttons, open("result", cmp.Or(a.Outcome.URL, d.Run.URL, d.Project.URL), "View in GitLab"))
 	return fit(Answer{Text: text, Blocks: row([]slack.Block{section(text)}, buttons...)})
 }
 

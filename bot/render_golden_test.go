@@ -195,7 +195,7 @@ func renderErrors(in goldenInput) []Answer {
 	}
 	return append(answers,
 		RenderError(errors.New("secret detail")),
-		RenderError(kovra.Errorf(kovra.Denied, SaysForeign)),
+		RenderError(kovra.Errorf(kovra.Denied, "People of other organisations can read along here, but not act. Ask somebody of this workspace.")),
 		RenderError(kovra.Errorf(kovra.Unavailable, "GitLab does not answer; it is being tried again.")))
 }
 

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -67,7 +68,7 @@ func jobRows(v kovra.View) []jobRow {
 	var rows []jobRow
 	shown := map[int64]bool{}
 	for _, j := range kovra.CurrentJobs(v.Run.Stages, v.Jobs) {
-		rows = append(rows, jobRow{job: j, run: &v.Run, all: v.Jobs, heading: "*" + prose(or(j.Stage, "–"), maxName) + "*"})
+		rows = append(rows, jobRow{job: j, run: &v.Run, all: v.Jobs, heading: "*" + prose(cmp.Or(j.Stage, "–"), maxName) + "*"})
 		for i := range v.Children {
 			c := &v.Children[i]
 			if j.Bridge && !shown[c.Run.ID] && (c.Run.Parent.Job == j.ID || c.Run.Remote == j.Downstream.Pipeline) {
@@ -92,7 +93,7 @@ func childRows(c *kovra.Child, trigger string) []jobRow {
 	}
 	var rows []jobRow
 	for _, j := range kovra.CurrentJobs(c.Run.Stages, c.Jobs) {
-		heading := fmt.Sprintf("↳ %s %s · %s", icon(c.Run.Status), name, prose(or(j.Stage, "–"), maxName))
+		heading := fmt.Sprintf("↳ %s %s · %s", icon(c.Run.Status), name, prose(cmp.Or(j.Stage, "–"), maxName))
 		rows = append(rows, jobRow{job: j, run: &c.Run, all: c.Jobs, heading: heading, child: true})
 	}
 	return rows

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -108,7 +109,7 @@ func projectText(a kovra.App, p kovra.Project) string {
 	if a.Project == 0 {
 		return "no GitLab project"
 	}
-	return link(p.URL, prose(or(p.Path, strconv.FormatInt(a.Project, 10)), maxRef))
+	return link(p.URL, prose(cmp.Or(p.Path, strconv.FormatInt(a.Project, 10)), maxRef))
 }
 
 func channelsText(subs []kovra.Subscription) string {
@@ -248,7 +249,7 @@ func auditLine(r AuditRow) string {
 	result := ""
 	switch a.State {
 	case kovra.ActionFailed:
-		result = "❌ " + prose(or(a.Outcome.Reason, "not done"), 120)
+		result = "❌ " + prose(cmp.Or(a.Outcome.Reason, "not done"), 120)
 	case kovra.ActionDone:
 		result = "✅ done"
 	case kovra.ActionAsks:

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -35,7 +36,7 @@ func failures(v kovra.View) []failed {
 	add(&v.Run, v.Jobs, "")
 	for i := range v.Children {
 		c := &v.Children[i]
-		add(&c.Run, c.Jobs, or(triggerName(v, c), "#"+strconv.FormatInt(c.Run.Remote, 10)))
+		add(&c.Run, c.Jobs, cmp.Or(triggerName(v, c), "#"+strconv.FormatInt(c.Run.Remote, 10)))
 	}
 	slices.SortStableFunc(out, func(a, b failed) int {
 		switch {
@@ -92,7 +93,7 @@ func renderFailures(v kovra.View) []Message {
 func renderFailure(v kovra.View, f failed) Message {
 	j := f.job
 	head := fmt.Sprintf("❌ %s failed", f.name())
-	facts := dots("stage "+prose(or(j.Stage, "–"), maxName), reasonWords(j.FailureReason), jobSpan(j))
+	facts := dots("stage "+prose(cmp.Or(j.Stage, "–"), maxName), reasonWords(j.FailureReason), jobSpan(j))
 	blocks := []slack.Block{section(head + " · " + facts)}
 	if len(j.Excerpt.Lines) > 0 {
 		blocks = append(blocks, section(excerptText(j.Excerpt, maxSection-100)))
@@ -317,7 +318,7 @@ func renderResult(v kovra.View, i int) (Message, bool) {
 func newsBlocks(v kovra.View, head, text string) []slack.Block {
 	blocks := []slack.Block{
 		section(head, text),
-		contextLine(dots(or(commitLine(v.Project, &v.Run), "–"), whoText(v), pipelineLink(&v.Run))),
+		contextLine(dots(cmp.Or(commitLine(v.Project, &v.Run), "–"), whoText(v), pipelineLink(&v.Run))),
 	}
 	return row(blocks, open("pipeline", v.Run.URL, "View in GitLab"))
 }

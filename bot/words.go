@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -31,6 +32,35 @@ const (
 	saysOtherURL     = "That is the address of a %s. %s Example: %s"
 	saysBadProject   = "%q is not a GitLab project. Give its path or its address. Example: /kovra link web group/web"
 	saysOldButton    = "This button is from an older message that I do not understand any more. Ask again with /pipeline."
+)
+
+// Sentences of handlers and their forms.
+const (
+	saysNoShortcut   = "This shortcut is not part of this version. All commands: /kovra help"
+	saysSlow         = "This takes longer than usual just now. Please try again in a moment."
+	saysGateSlow     = "Slack did not say in time whether you may do that. Please try again in a moment."
+	saysNothingThere = "There is no such thing here, or you may not see it. Members of a subscribed channel see its apps: /kovra apps"
+	saysUnknownHere  = "%s of %s is not known here; it may be older than the link. GitLab shows it."
+	saysOtherApp     = "%s belongs to %s, not to %s. Write %s"
+	saysOtherProject = "%s is the project of %s, not of %s."
+	saysNoAppOf      = "No app that you can see is linked to %s. All apps: /kovra apps"
+	saysNoQuestion   = "There is no question to answer here any more. Write the command again."
+	saysOldModal     = "This form is too old; nothing was done. Please open it again."
+	saysPickRef      = "Please choose a branch or tag."
+	saysPickProject  = "Please choose a project."
+	saysVariables    = "One KEY=VALUE a line. Values are kept encrypted until they are used, then wiped."
+	saysInputs       = "One NAME=VALUE a line, for pipelines that declare inputs."
+	saysWhichProject = "Which GitLab project is *%s*? This channel is subscribed to it."
+	saysNoWay        = "There is no way to answer."
+
+	labelDown     = "GitLab does not answer; taken as typed"
+	labelNoSearch = "Type the whole path, as in group/web, or try again soon"
+	labelBranches = "Branches"
+	labelTags     = "Tags"
+
+	saysSlackDown = "Slack does not answer just now."
+	saysSlackBusy = "Slack asks us to slow down."
+	saysSlackNo   = "Slack refused: %s."
 )
 
 const (
@@ -179,17 +209,6 @@ func deedWords(a kovra.Action, job string, inThread bool) string {
 	}
 }
 
-// Refusals of people, for a [kovra.Error] of kind Denied.
-const (
-	SaysForeign  = "People of other organisations can read along here, but not act. Ask somebody of this workspace."
-	SaysBot      = "Only people can do this, not bots."
-	SaysNotAdmin = "Only administrators can do this. Ask one of them."
-	SaysNoMember = "Only members of a channel that is subscribed to the app can do this. Join one, or ask somebody in it."
-	// SaysNoSuchRun is also told to those who may not see the pipeline, so that it gives nothing away.
-	SaysNoSuchRun = "There is no such pipeline in the apps that you can see. The newest ones: /pipeline"
-	SaysNoSuchJob = "There is no such job in the apps that you can see. The jobs of a pipeline: /pipeline jobs 1234"
-)
-
 // Sentences of mrkdwn: they are shown as they are, and what is put into them is escaped before.
 const (
 	saysConnect         = "*%s* has no GitLab project yet. Connect one to see and run its pipelines."
@@ -221,6 +240,8 @@ const (
 	saysHookUnknown     = "none known; without it news come late"
 	saysExisting        = "%s that exist already are listed by `/pipeline`, but get no thread."
 	saysInvite          = "⚠️ I cannot post in %s yet. Type `/invite @kovra` there."
+	saysPaused          = "I can post nothing more about %s in %s: %s. The subscription is paused; once that is mended, type `/kovra subscribe` there."
+	saysStale           = "This button is of an earlier attempt, so nothing was done."
 	saysLookAgain       = "I am asking GitLab whether that is still so."
 	saysOtherAttempt    = "The button is of an earlier attempt; now it is attempt %d."
 )
@@ -272,19 +293,19 @@ type phrase struct {
 // actionPhrase speaks of the action of d.
 func actionPhrase(d Deed) phrase {
 	a := d.Action
-	app := "*" + prose(or(a.App, d.App.Name), maxName) + "*"
+	app := "*" + prose(cmp.Or(a.App, d.App.Name), maxName) + "*"
 	pipeline := "the pipeline"
 	if d.Run.Remote != 0 {
 		pipeline = "pipeline " + pipelineLink(&d.Run)
 	}
 	upper := strings.ToUpper(pipeline[:1]) + pipeline[1:]
-	job := "job " + code(or(d.JobName, or(a.Params.JobName, fmt.Sprintf("#%d", a.Job))), maxRef)
+	job := "job " + code(cmp.Or(d.JobName, a.Params.JobName, fmt.Sprintf("#%d", a.Job)), maxRef)
 	here := channel(a.Channel)
-	project := code(or(a.Outcome.Project, or(d.Project.Path, a.Params.Project)), maxRef)
+	project := code(cmp.Or(a.Outcome.Project, d.Project.Path, a.Params.Project), maxRef)
 	switch a.Kind {
 	case kovra.ActRun:
 		on := ""
-		if ref := or(a.Params.Ref, a.Outcome.Ref); ref != "" {
+		if ref := cmp.Or(a.Params.Ref, a.Outcome.Ref); ref != "" {
 			on = " on " + code(ref, maxRef)
 		}
 		started := "A pipeline"
@@ -360,24 +381,24 @@ func auditWords(a kovra.Action, r *kovra.Run) string {
 		what = " pipeline " + pipelineLink(r)
 	}
 	app := " *" + prose(a.App, maxName) + "*"
-	job := " job " + code(or(a.Params.JobName, fmt.Sprintf("#%d", a.Job)), maxName)
+	job := " job " + code(cmp.Or(a.Params.JobName, fmt.Sprintf("#%d", a.Job)), maxName)
 	switch a.Kind {
 	case kovra.ActRun:
 		ref := ""
 		if a.Params.Ref != "" {
 			ref = " on " + code(a.Params.Ref, maxName)
 		}
-		return "start" + or(what, " a pipeline") + " of" + app + ref
+		return "start" + cmp.Or(what, " a pipeline") + " of" + app + ref
 	case kovra.ActCancel:
-		return "cancel" + or(what, " a pipeline") + " of" + app
+		return "cancel" + cmp.Or(what, " a pipeline") + " of" + app
 	case kovra.ActRetry:
-		return "retry" + or(what, " a pipeline") + " of" + app
+		return "retry" + cmp.Or(what, " a pipeline") + " of" + app
 	case kovra.ActRetryJob:
 		return "retry" + job + " of" + app
 	case kovra.ActPlay:
 		return "play" + job + " of" + app
 	case kovra.ActLink:
-		return "link" + app + " to " + code(or(a.Outcome.Project, a.Params.Project), maxName)
+		return "link" + app + " to " + code(cmp.Or(a.Outcome.Project, a.Params.Project), maxName)
 	case kovra.ActUnlink:
 		return "unlink" + app
 	case kovra.ActCreateApp:
@@ -421,9 +442,9 @@ func unavailableWords(u Unavailable) string {
 	case u.Kind == kovra.ActRetryJob && u.Job != nil && u.Job.Status == kovra.Failed:
 		return job + " cannot be retried: a newer attempt exists."
 	case u.Kind == kovra.ActRetryJob:
-		return job + " cannot be retried: it is " + or(jobState, "gone") + " now. Only Failed ones can be."
+		return job + " cannot be retried: it is " + cmp.Or(jobState, "gone") + " now. Only Failed ones can be."
 	case u.Kind == kovra.ActPlay:
-		return job + " cannot be started: it is " + or(jobState, "gone") + " now. Only manual ones can be."
+		return job + " cannot be started: it is " + cmp.Or(jobState, "gone") + " now. Only manual ones can be."
 	default:
 		return "This is not possible now: the pipeline is " + state + "."
 	}
