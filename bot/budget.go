@@ -20,6 +20,8 @@ const (
 	postBurst   = 4 // chat.postMessage in one channel at once
 	postReserve = 1 // of which replies leave so many to parents
 	postEvery   = time.Second
+	// replyPatience is how long a reply gives way to parents that keep coming.
+	replyPatience = 30 * time.Second
 
 	// longestWait bounds what a waiter is told: those ahead may never spend what they wait for.
 	longestWait = 10 * time.Second
@@ -138,7 +140,7 @@ func (b *Budget) forget(now time.Time) {
 
 // Post takes the right to post the message called key into the channel, or returns how
 // long to wait before asking again. Parents go before replies, which leave them a part
-// of the allowance.
+// of the allowance, but not for ever.
 func (b *Budget) Post(channel, key string, parent bool, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -150,7 +152,7 @@ func (b *Budget) Post(channel, key string, parent bool, now time.Time) time.Dura
 	c.tokens = min(postBurst, c.tokens+float64(now.Sub(c.at))/float64(postEvery))
 	c.at = now
 	rank, need := 0, 1
-	if !parent {
+	if !parent && c.posters.waited(key, now) < replyPatience {
 		rank, need = 1, 1+postReserve
 	}
 	lacking := float64(need+c.posters.ahead(key, rank, now)) - c.tokens
@@ -168,9 +170,19 @@ func (b *Budget) Post(channel, key string, parent bool, now time.Time) time.Dura
 type queue struct{ waiting []waiter }
 
 type waiter struct {
-	key  string
-	rank int
-	due  time.Time // when it is expected again
+	key   string
+	rank  int
+	since time.Time
+	due   time.Time // when it is expected again
+}
+
+// waited is how long key has been waiting; 0: it is not.
+func (q *queue) waited(key string, now time.Time) time.Duration {
+	i := slices.IndexFunc(q.waiting, func(w waiter) bool { return w.key == key })
+	if i < 0 {
+		return 0
+	}
+	return now.Sub(q.waiting[i].since)
 }
 
 // ahead counts those who go before key: lower ranks, and earlier ones of the same
@@ -199,7 +211,7 @@ func (q *queue) join(key string, rank int, now, due time.Time) {
 			return
 		}
 	}
-	q.waiting = append(q.waiting, waiter{key: key, rank: rank, due: due})
+	q.waiting = append(q.waiting, waiter{key: key, rank: rank, since: now, due: due})
 }
 
 // leave takes key out of the queue.

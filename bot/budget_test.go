@@ -131,6 +131,23 @@ func TestBudgetPostsParentsBeforeReplies(t *testing.T) {
 	}
 }
 
+// A channel with more new pipelines than it can take still hears of failures.
+func TestBudgetPostsRepliesInTheEnd(t *testing.T) {
+	b := NewBudget()
+	replied := time.Duration(0)
+	for i, now := 0, epoch; now.Sub(epoch) < 2*time.Minute; i, now = i+1, now.Add(100*time.Millisecond) {
+		for p := range 40 { // more parents than there is room for
+			b.Post("C1", fmt.Sprint("p", p, "/", i/500), true, now)
+		}
+		if replied == 0 && b.Post("C1", "reply", false, now) == 0 {
+			replied = now.Sub(epoch)
+		}
+	}
+	if replied == 0 || replied > replyPatience+15*time.Second {
+		t.Errorf("the reply was posted after %v", replied)
+	}
+}
+
 // TestBudgetNeverExceedsSlack asks at random, as long as one likes, and counts.
 func TestBudgetNeverExceedsSlack(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
