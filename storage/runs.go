@@ -173,13 +173,35 @@ func (tx *Tx) Observe(o kovra.Observation) (kovra.Run, kovra.Seen, error) {
 	return run, seen, tx.bumpThreads(run.ID)
 }
 
+// Heard notes that GitLab was asked about a run just now, so that the quiet ones take turns.
+func (tx *Tx) Heard(run int64) error {
+	_, err := tx.exec("UPDATE runs SET observed_at = ? WHERE id = ?", stamp(tx.now), run)
+	return err
+}
+
 // heard notes, once a minute at most, that GitLab still speaks of a run.
 func (tx *Tx) heard(run kovra.Run) error {
 	if tx.now.Sub(run.ObservedAt) < time.Minute {
 		return nil
 	}
-	_, err := tx.exec("UPDATE runs SET observed_at = ? WHERE id = ?", stamp(tx.now), run.ID)
-	return err
+	return tx.Heard(run.ID)
+}
+
+// wakeChildren has dispatch look again at the child pipelines of a run, down to their
+// own children: somebody sees them now.
+func (tx *Tx) wakeChildren(project, remote int64) error {
+	woken, err := list(tx, scanRun, `UPDATE runs SET driven_version = 0 WHERE project = ? AND parent = ? AND parent <> 0 AND remote > parent
+		RETURNING `+runColumns, project, remote)
+	if err != nil {
+		return err
+	}
+	for _, r := range woken {
+		tx.touch(kovra.RefRun, r.ID)
+		if err := tx.wakeChildren(project, r.Remote); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // saveRun writes the run with its next version.

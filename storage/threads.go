@@ -28,9 +28,16 @@ func (tx *Tx) makeThreads(r kovra.Run) error {
 		if !s.Wants(&r) {
 			continue
 		}
-		_, err := tx.exec(`INSERT INTO threads (run, channel, app, version, shown_version, shown_by, broadcast, created_at)
+		res, err := tx.exec(`INSERT INTO threads (run, channel, app, version, shown_version, shown_by, broadcast, created_at)
 			VALUES (?, ?, ?, 1, 0, 0, ?, ?) ON CONFLICT (run, channel) DO NOTHING`,
 			r.ID, s.Channel, s.App, string(s.Broadcast), stamp(tx.now))
+		if err != nil {
+			return err
+		}
+		made, err := res.RowsAffected()
+		if err == nil && made > 0 {
+			err = tx.wakeChildren(r.Project, r.Remote)
+		}
 		if err != nil {
 			return err
 		}

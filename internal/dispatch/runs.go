@@ -2,11 +2,19 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
+)
+
+const (
+	// burst is how many changes a run that does not become quiet may gather before it is read all the same.
+	burst = 50
+	// readLog bounds the reading of one log; it leaves the loop time to record what came of it.
+	readLog = 40 * time.Second
 )
 
 // Runs brings what we know of a pipeline up to what GitLab knows.
@@ -22,25 +30,28 @@ func (r Runs) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
 		return 0, err
 	}
 	if !s.linked {
-		return 0, r.driven(ctx, s.run)
+		return 0, r.leave(ctx, s.run)
 	}
+	var after time.Duration
 	if s.run.WantsRead() || len(s.failed) > 0 {
 		if wait := r.settle(s.run); wait > 0 {
 			return wait, nil
 		}
-		if after, err := r.readOrForget(ctx, s.run); after > 0 || err != nil {
-			return after, err
+		if after, err = r.readOrForget(ctx, s.run); err != nil {
+			return 0, err
 		}
 		if s, err = r.look(ctx, id); err != nil {
 			return 0, err
 		}
 	}
+	var errs []error // a log that cannot be read holds up no other
 	for i, j := range s.failed {
-		if err := r.cut(ctx, j, i+s.cut >= kovra.MaxFailures); err != nil {
-			return 0, err
-		}
+		errs = append(errs, r.cut(ctx, s.run, j, i+s.cut >= kovra.MaxFailures))
 	}
-	return 0, r.driven(ctx, s.run)
+	if err := errors.Join(errs...); err != nil {
+		return 0, err
+	}
+	return after, r.driven(ctx, s.run)
 }
 
 // situation is what Reconcile needs to know of a run.
@@ -81,9 +92,13 @@ func (r Runs) look(ctx context.Context, id int64) (situation, error) {
 	return s, err
 }
 
-// threaded reports whether anybody sees the run: it has a thread, or is the child of one that has.
+// threaded reports whether anybody sees the run: it has a thread, or is the child of one
+// that has. A parent is older than its child; what is said to be otherwise could go in a circle.
 func threaded(tx *storage.Tx, run kovra.Run) (bool, error) {
 	for run.Child() {
+		if run.Parent.Pipeline >= run.Remote {
+			return false, nil
+		}
 		parent, err := tx.RunByRemote(run.Project, run.Parent.Pipeline)
 		if err != nil {
 			return false, ignoreNotFound(err)
@@ -95,22 +110,29 @@ func threaded(tx *storage.Tx, run kovra.Run) (bool, error) {
 }
 
 // settle says how long to wait until the hooks of a burst have come: one question
-// for many doubts. A run that was never read is not made to wait.
+// for many doubts. A run that is new is not made to wait, nor is one whose burst does
+// not end.
 func (r Runs) settle(run kovra.Run) time.Duration {
-	if !run.Read {
+	if run.DrivenVersion == 0 || run.Version-run.DrivenVersion > burst {
 		return 0
 	}
 	return r.opts.Settle - r.db.Now().Sub(run.ObservedAt)
 }
 
-// readOrForget re-reads a run. One that GitLab no longer has stays as it is. After > 0
-// means that hooks came in between.
+// readOrForget re-reads a run. One that GitLab no longer has stays as it is, and is
+// asked for again when the others had their turn. After > 0 means that hooks came in
+// between: what was read may be old already.
 func (r Runs) readOrForget(ctx context.Context, run kovra.Run) (time.Duration, error) {
 	fresh, err := r.reread(ctx, run)
 	switch kovra.KindOf(err) {
 	case kovra.NotFound, kovra.Denied:
 		r.opts.Log.WarnContext(ctx, "gitlab does not show a pipeline that it told us of", "run", run.ID, "project", run.Project, "err", err)
-		return 0, r.db.Update(ctx, func(tx *storage.Tx) error { return tx.Forget(run.ID) })
+		return 0, r.db.Update(ctx, func(tx *storage.Tx) error {
+			if err := tx.Forget(run.ID); err != nil {
+				return err
+			}
+			return tx.Heard(run.ID)
+		})
 	}
 	if err != nil {
 		return 0, fmt.Errorf("re-read pipeline %d of project %d: %w", run.Remote, run.Project, err)
@@ -123,11 +145,16 @@ func (r Runs) readOrForget(ctx context.Context, run kovra.Run) (time.Duration, e
 
 // cut reads the log of a failed job and records the lines that explain the
 // failure. A job that GitLab has retried by itself is folded into its successor; of
-// those beyond the tenth only the fact is recorded.
-func (r Runs) cut(ctx context.Context, j kovra.Job, beyond bool) error {
+// those beyond the tenth only the fact is recorded. A log that GitLab does not give for
+// Options.GiveUp is done without: the failure must be told of.
+func (r Runs) cut(ctx context.Context, run kovra.Run, j kovra.Job, beyond bool) error {
 	state, excerpt, err := r.excerpt(ctx, j, beyond)
 	if err != nil {
-		return fmt.Errorf("cut excerpt of job %d: %w", j.ID, err)
+		if ctx.Err() != nil || !r.waitedLong(run, j) {
+			return fmt.Errorf("cut excerpt of job %d: %w", j.ID, err)
+		}
+		r.opts.Log.WarnContext(ctx, "log given up", "run", run.ID, "job", j.ID, "err", err)
+		state, excerpt = kovra.LogGone, kovra.Excerpt{Note: whyGone(err)}
 	}
 	return r.db.Update(ctx, func(tx *storage.Tx) error {
 		jobs, err := tx.Jobs(j.Run)
@@ -141,10 +168,28 @@ func (r Runs) cut(ctx context.Context, j kovra.Job, beyond bool) error {
 	})
 }
 
+// waitedLong reports whether the job ended so long ago that its log will hardly come any more.
+func (r Runs) waitedLong(run kovra.Run, j kovra.Job) bool {
+	at := j.FinishedAt
+	if at.IsZero() {
+		at = run.FinishedAt
+	}
+	return !at.IsZero() && r.db.Now().Sub(at) >= r.opts.GiveUp
+}
+
+func whyGone(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "GitLab did not give the log in time."
+	}
+	return kovra.PublicText(err)
+}
+
 func (r Runs) excerpt(ctx context.Context, j kovra.Job, beyond bool) (kovra.LogState, kovra.Excerpt, error) {
 	if beyond {
 		return kovra.LogGone, kovra.Excerpt{}, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, readLog)
+	defer cancel()
 	trace, err := r.world.Pipelines.Trace(ctx, j.Project, j.ID)
 	switch kovra.KindOf(err) {
 	case kovra.NotFound, kovra.Denied:
@@ -155,25 +200,24 @@ func (r Runs) excerpt(ctx context.Context, j kovra.Job, beyond bool) (kovra.LogS
 	}
 	defer func() { _ = trace.Close() }() // it was read; there is nothing left to lose
 	e, err := r.world.Excerpt(ctx, trace)
-	if err != nil {
-		return "", e, err
-	}
-	prints, err := r.injected(ctx, j.Run)
-	return kovra.LogCut, r.hide(e, prints), err
+	return kovra.LogCut, e, err
 }
 
+// driven records that all there was to do for this version of the run is done. A doubt
+// that came meanwhile stays.
 func (r Runs) driven(ctx context.Context, run kovra.Run) error {
-	if run.DrivenVersion >= run.Version && !run.Stale {
+	if run.DrivenVersion >= run.Version {
 		return nil
 	}
-	return r.db.Update(ctx, func(tx *storage.Tx) error {
-		if run.Stale { // of a project that nobody cares for
-			if err := tx.Forget(run.ID); err != nil {
-				return err
-			}
-		}
-		return tx.SetDriven(run.ID, run.Version)
-	})
+	return r.db.Update(ctx, func(tx *storage.Tx) error { return tx.SetDriven(run.ID, run.Version) })
+}
+
+// leave drops what is open about a run of a project that nobody cares for.
+func (r Runs) leave(ctx context.Context, run kovra.Run) error {
+	if run.Stale {
+		return r.db.Update(ctx, func(tx *storage.Tx) error { return tx.Forget(run.ID) }) // a new version: we come again
+	}
+	return r.driven(ctx, run)
 }
 
 func ignoreNotFound(err error) error {

@@ -67,7 +67,7 @@ CREATE INDEX runs_ref ON runs (project, ref, child, remote);
 CREATE INDEX runs_verdict ON runs (project, ref, kind, remote) WHERE verdict <> '';
 CREATE INDEX runs_parent ON runs (project, parent, remote) WHERE parent <> 0;
 CREATE INDEX runs_dirty ON runs (id) WHERE stale = 1 OR driven_version < version;
-CREATE INDEX runs_quiet ON runs (observed_at) WHERE final = 0;
+CREATE INDEX runs_quiet ON runs (observed_at) WHERE final = 0 AND status NOT IN ('manual', 'scheduled');
 
 CREATE TABLE jobs (
     project BIGINT NOT NULL,
