@@ -34,13 +34,14 @@ func (d *Dispatch) injected(ctx context.Context, id int64) ([]kovra.Print, error
 	var out []kovra.Print
 	err := d.db.Read(ctx, func(tx *storage.Tx) error {
 		run, err := tx.Run(id)
-		for err == nil && run.Child() {
-			run, err = tx.RunByRemote(run.Project, run.Parent.Pipeline)
-		}
 		if err != nil {
-			return ignoreNotFound(err)
+			return err
 		}
-		actions, err := tx.Actions(storage.ActionQuery{Run: run.ID, Limit: 100})
+		top, known, err := topmost(tx, run)
+		if err != nil || !known {
+			return err
+		}
+		actions, err := tx.Actions(storage.ActionQuery{Run: top.ID, Limit: 100})
 		for _, a := range actions {
 			out = append(out, a.Params.Prints...)
 		}

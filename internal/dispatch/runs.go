@@ -92,21 +92,30 @@ func (r Runs) look(ctx context.Context, id int64) (situation, error) {
 	return s, err
 }
 
-// threaded reports whether anybody sees the run: it has a thread, or is the child of one
-// that has. A parent is older than its child; what is said to be otherwise could go in a circle.
+// threaded reports whether anybody sees the run: it has a thread, or is the child of one that has.
 func threaded(tx *storage.Tx, run kovra.Run) (bool, error) {
+	top, known, err := topmost(tx, run)
+	if err != nil || !known {
+		return false, err
+	}
+	threads, err := tx.ThreadsOfRun(top.ID)
+	return len(threads) > 0, err
+}
+
+// topmost returns the run that a child pipeline belongs to, or the run itself; known is
+// false while nobody knows it. A parent is older than its child; what is said to be
+// otherwise could go in a circle.
+func topmost(tx *storage.Tx, run kovra.Run) (top kovra.Run, known bool, err error) {
 	for run.Child() {
 		if run.Parent.Pipeline >= run.Remote {
-			return false, nil
+			return run, false, nil
 		}
-		parent, err := tx.RunByRemote(run.Project, run.Parent.Pipeline)
+		run, err = tx.RunByRemote(run.Project, run.Parent.Pipeline)
 		if err != nil {
-			return false, ignoreNotFound(err)
+			return run, false, ignoreNotFound(err)
 		}
-		run = parent
 	}
-	threads, err := tx.ThreadsOfRun(run.ID)
-	return len(threads) > 0, err
+	return run, true, nil
 }
 
 // settle says how long to wait until the hooks of a burst have come: one question
@@ -200,7 +209,11 @@ func (r Runs) excerpt(ctx context.Context, j kovra.Job, beyond bool) (kovra.LogS
 	}
 	defer func() { _ = trace.Close() }() // it was read; there is nothing left to lose
 	e, err := r.world.Excerpt(ctx, trace)
-	return kovra.LogCut, e, err
+	if err != nil {
+		return "", e, err
+	}
+	prints, err := r.injected(ctx, j.Run)
+	return kovra.LogCut, r.hide(e, prints), err
 }
 
 // driven records that all there was to do for this version of the run is done. A doubt

@@ -164,3 +164,26 @@ func TestForgottenPipelineGoesToTheEndOfTheQueue(t *testing.T) {
 		t.Errorf("quiet runs: %v, want %d", quiet, other.ID)
 	}
 }
+
+// A value that we gave to the pipeline never shows in an excerpt.
+func TestExcerptHidesWhatWeInjected(t *testing.T) {
+	w := newWorld(t)
+	w.link("web", web, "C1")
+	o := pipeline(5, kovra.Failed, failedJobs[0])
+	w.pipeline = func(int64) (kovra.Observation, error) { return whole(o), nil }
+	w.trace = func(int64) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader("login with s3cret-value failed")), nil
+	}
+	run := w.observe(o)
+	d := w.dispatch()
+	w.propose(kovra.Action{Kind: kovra.ActRun, App: "web", Run: run.ID, Params: kovra.Params{
+		Prints: d.prints([]kovra.Variable{{Key: "PASSWORD", Value: "s3cret-value"}}),
+	}})
+	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, jobs := w.run(run.ID)
+	if got := jobs[0].Excerpt.Lines; len(got) != 1 || got[0].Text != "login with [MASKED] failed" {
+		t.Errorf("excerpt: %+v", got)
+	}
+}
