@@ -90,7 +90,7 @@ func (p *Projector) Reconcile(ctx context.Context, thread int64) (after time.Dur
 	s := &showing{Projector: p, thread: v.Thread, slots: v.Slots}
 	err = s.settleAll(ctx)
 	if !s.stopped && !s.broken {
-		err = s.showAll(ctx, p.render(v))
+		err = s.showAll(ctx, p.picture(v))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("show thread %d: %w", thread, err)
@@ -99,6 +99,18 @@ func (p *Projector) Reconcile(ctx context.Context, thread int64) (after time.Dur
 		return 0, nil
 	}
 	return s.after, nil
+}
+
+// picture is what the thread is to show. What an older renderer has shown is no news: a
+// new layout of it gives way to everything else.
+func (p *Projector) picture(v kovra.View) []Message {
+	msgs := p.render(v)
+	if v.Thread.ShownBy != 0 && v.Thread.ShownBy != RendererVersion {
+		for i := range msgs {
+			msgs[i].Class = Progress
+		}
+	}
+	return msgs
 }
 
 // showing is one pass over one thread.

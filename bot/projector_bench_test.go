@@ -190,6 +190,46 @@ func TestPipelineOf200JobsIsCheap(t *testing.T) {
 	}
 }
 
+// TestOrdinaryPipelineIsQuiet counts the calls that one pipeline of five jobs costs in its
+// life, told by every hook that GitLab sends: a call for each thing that a reader sees change,
+// and none for what they do not.
+func TestOrdinaryPipelineIsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		stop := s.run()
+		tell := func(status kovra.Status, jobs ...kovra.Job) {
+			time.Sleep(3 * time.Second)
+			for range 2 { // GitLab repeats itself
+				s.see(100, status, jobs...)
+			}
+		}
+		job := func(i int, status kovra.Status) kovra.Job {
+			return kovra.Job{ID: int64(i), Name: fmt.Sprint("job", i), Stage: "test", Status: status}
+		}
+		tell(kovra.Created)
+		for i := 1; i <= 5; i++ {
+			tell(kovra.Created, job(i, kovra.Created))
+		}
+		for i := 1; i <= 5; i++ { // one runner
+			tell(kovra.Pending, job(i, kovra.Pending))
+			tell(kovra.Running, job(i, kovra.Running))
+			tell(kovra.Running, job(i, kovra.Success))
+		}
+		tell(kovra.Success)
+		time.Sleep(time.Minute)
+		stop()
+		posts, edits := s.sim.CallCount("chat.postMessage"), s.sim.CallCount("chat.update")
+		t.Logf("%d posts and %d edits", posts, edits)
+		// The card shows: five jobs appear, five start, five end, the pipeline ends.
+		if posts != 2 || edits > 5+5+5+1 {
+			t.Errorf("%d posts and %d edits, want a card, its end, and at most 16", posts, edits)
+		}
+		if others := len(s.sim.Calls()) - posts - edits; others != 0 {
+			t.Errorf("%d other calls", others)
+		}
+	})
+}
+
 func TestFiftyPipelinesAtOnceStayInsideTheBudgets(t *testing.T) {
 	for _, channels := range []int{5, 50} {
 		b := playBurst(t, 50, channels, 20, 2)

@@ -595,6 +595,118 @@ func TestProjectorLeavesDeletedMessagesDeleted(t *testing.T) {
 	})
 }
 
+// lose makes the next post of the only thread end without an answer, and passes once.
+func (s *stage) lose() {
+	s.t.Helper()
+	s.sim.Fault(slacksim.LoseReply("chat.postMessage"))
+	if _, err := s.projector.Reconcile(s.t.Context(), 1); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// The channel is archived between a post of unknown end and its look-up: nothing is
+// posted twice, now or when the channel is back.
+func TestProjectorAdoptsInAChannelThatWasArchived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.see(100, kovra.Running)
+		s.lose()
+		s.sim.SetChannel(testChannel, func(c *slacksim.Channel) { c.Archived = true })
+		s.see(100, kovra.Success)
+		s.drive(s.fresh())
+		s.sim.SetChannel(testChannel, func(c *slacksim.Channel) { c.Archived = false })
+		s.subscribe(testChannel)
+		s.drive(s.fresh())
+		card, replies := s.thread(testChannel)
+		if !strings.Contains(slacksim.Text(card), "Success") || len(replies) != 1 {
+			t.Errorf("the card says %q with %d replies", slacksim.Text(card), len(replies))
+		}
+	})
+}
+
+// Somebody deletes the card while the end of a reply's post is not known: the thread
+// ends, and not even a new subscription posts any of it again.
+func TestProjectorEndsAThreadWhoseParentWasDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.see(100, kovra.Running)
+		s.drive(s.projector)
+		card, _ := s.thread(testChannel)
+		s.fail(100, 1)
+		time.Sleep(editGap)
+		s.lose()
+		s.sim.Fault(
+			slacksim.ErrorCode("conversations.replies", "thread_not_found").Times(-1),
+			slacksim.ErrorCode("chat.update", "message_not_found").Times(-1),
+			slacksim.ErrorCode("chat.postMessage", "thread_not_found").Times(-1).Where(func(c slacksim.Call) bool { return c.Form.Get("thread_ts") == card.TS }),
+		)
+		before := s.sim.CallCount("chat.postMessage")
+		for range 2 {
+			if failed := s.drive(s.fresh()); failed != 0 {
+				t.Errorf("%d passes failed", failed)
+			}
+			s.subscribe(testChannel)
+		}
+		if n := s.sim.CallCount("chat.postMessage") - before; n != 0 {
+			t.Errorf("%d more posts in a thread that somebody deleted", n)
+		}
+	})
+}
+
+// editor takes every message and remembers which were edited.
+type editor struct {
+	slackWriter
+	edited []string
+}
+
+func (e *editor) Post(context.Context, string, string, Message, string) (string, error) {
+	return "reply", nil
+}
+
+func (e *editor) Update(_ context.Context, _, ts string, _ Message) error {
+	e.edited = append(e.edited, ts)
+	return nil
+}
+
+// More threads than Slack allows edits are dirty at the start, because their layout is a
+// new one; a pipeline that ends then is shown at once all the same.
+func TestProjectorShowsNewsBeforeANewLayout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const old = editsInAll + 10
+		s := newStage(t)
+		e := &editor{}
+		p := newProjector(s.db, e, s.budget, time.Now, quiet())
+		for i := range int64(old + 1) {
+			s.see(100+i, kovra.Success)
+		}
+		s.update(func(tx *storage.Tx) error {
+			for id := int64(1); id <= old+1; id++ {
+				v, err := tx.View(id)
+				renderer := RendererVersion + 1 // any other
+				if id > old {
+					renderer = RendererVersion
+				}
+				err = errors.Join(err, tx.SaveSlot(id, kovra.Slot{Key: kovra.SlotCard, TS: fmt.Sprint("card", id)}), tx.SetShown(id, v.Thread.Version, renderer))
+				if err != nil {
+					return err
+				}
+			}
+			return tx.RenderAgain(RendererVersion+2, old+1)
+		})
+		for range 6 { // three seconds
+			for id := int64(1); id <= old+1; id++ {
+				if _, err := p.Reconcile(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		if !slices.Contains(e.edited, fmt.Sprint("card", old+1)) {
+			t.Errorf("the end of a pipeline is not shown after %d other edits", len(e.edited))
+		}
+	})
+}
+
 func TestProjectorFallsBackToPlainText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
