@@ -36,7 +36,7 @@ func (a Actions) run(ctx context.Context, act kovra.Action) (end, time.Duration,
 	if act.Params.Floor, err = a.world.Starts.HighestPipeline(ctx, p.ID); err != nil {
 		return end{}, 0, err
 	}
-	if first, err := a.intend(ctx, act); err != nil || !first {
+	if first, err := a.intend(ctx, act, p.ID); err != nil || !first {
 		return end{}, lookEvery, err
 	}
 	id, url, err := a.world.Controls.CreatePipeline(ctx, p.ID, act.Params.Ref, vars, act.Params.Inputs)
@@ -54,8 +54,9 @@ func (a Actions) run(ctx context.Context, act kovra.Action) (end, time.Duration,
 }
 
 // intend writes the intent ahead of the effect. It reports false while another start
-// on the same ref has an unknown end: adoption could not tell the two pipelines apart.
-func (a Actions) intend(ctx context.Context, act kovra.Action) (bool, error) {
+// on the same ref of the project has an unknown end: adoption could not tell the two
+// pipelines apart.
+func (a Actions) intend(ctx context.Context, act kovra.Action, project int64) (bool, error) {
 	first := true
 	err := a.db.Update(ctx, func(tx *storage.Tx) error {
 		open, err := tx.OpenActions(kovra.ActRun)
@@ -63,7 +64,14 @@ func (a Actions) intend(ctx context.Context, act kovra.Action) (bool, error) {
 			return err
 		}
 		for _, o := range open {
-			if o.State == kovra.ActionTried && o.Params.Ref == act.Params.Ref {
+			if o.State != kovra.ActionTried || o.Params.Ref != act.Params.Ref {
+				continue
+			}
+			other, err := tx.App(o.App)
+			if err = ignoreNotFound(err); err != nil {
+				return err
+			}
+			if other.Project == project {
 				first = false
 				return nil
 			}
@@ -146,20 +154,36 @@ func started(act kovra.Action, p kovra.Project, id int64, url string) end {
 	return e
 }
 
-// fresh re-reads the run of an action, so that it is judged by what GitLab says now.
+// rereads is how often an action asks GitLab anew because hooks came in between.
+const rereads = 3
+
+// fresh re-reads the run of an action, so that it is judged by what GitLab says now. The
+// permission was for the app, so the run must be of its project, now.
 func (a Actions) fresh(ctx context.Context, act kovra.Action) (kovra.Run, []kovra.Job, error) {
+	p, err := a.project(ctx, act.App)
+	if err != nil {
+		return kovra.Run{}, nil, err
+	}
 	var run kovra.Run
-	var jobs []kovra.Job
-	err := a.db.Read(ctx, func(tx *storage.Tx) (err error) {
+	err = a.db.Read(ctx, func(tx *storage.Tx) (err error) {
 		run, err = tx.Run(act.Run)
 		return err
 	})
 	if err != nil {
 		return run, nil, err
 	}
-	if run, err = a.reread(ctx, run); err != nil {
-		return run, nil, err
+	if run.Project != p.ID {
+		return run, nil, kovra.Errorf(kovra.Conflict, "Pipeline #%d is of another GitLab project; %s is linked to %s now.", run.Remote, act.App, p.Path)
 	}
+	for range rereads {
+		if run, err = a.reread(ctx, run); err != nil {
+			return run, nil, err
+		}
+		if !run.Stale {
+			break
+		}
+	}
+	var jobs []kovra.Job
 	err = a.db.Read(ctx, func(tx *storage.Tx) (err error) {
 		jobs, err = tx.Jobs(run.ID)
 		return err
