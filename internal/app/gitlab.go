@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kovra.dev/chatops/internal/config"
+	"kovra.dev/chatops/internal/dispatch"
 	"kovra.dev/chatops/internal/gitlab"
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
@@ -99,8 +100,9 @@ func (w gitlabWorld) FindPipeline(ctx context.Context, project, above int64, ref
 }
 
 // EnsureHook implements dispatch.Links.
-func (w gitlabWorld) EnsureHook(ctx context.Context, project int64, url string) (int64, bool, error) {
+func (w gitlabWorld) EnsureHook(ctx context.Context, project int64, url string) (dispatch.Hook, error) {
 	h := w.hook
 	h.URL = url
-	return w.Client.EnsureHook(ctx, project, h)
+	made, err := w.Client.EnsureHook(ctx, project, h)
+	return dispatch.Hook(made), err
 }

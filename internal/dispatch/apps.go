@@ -70,7 +70,8 @@ func (a Actions) link(ctx context.Context, act kovra.Action) (end, time.Duration
 	}
 	e := done(out)
 	e.also = func(tx *storage.Tx, out *kovra.Outcome) error { return saveLink(tx, act, project, old, latest, out) }
-	return e, 0, a.dropHook(ctx, act, old, project.ID)
+	_, _, err = a.dropHook(ctx, act, old, project.ID)
+	return e, 0, err
 }
 
 // linkedTo returns the project that an app is linked to; a zero one if none.
@@ -95,13 +96,13 @@ func (a Actions) hook(ctx context.Context, id int64, p *kovra.Project, out *kovr
 		out.HookNote = "KOVRA_PUBLIC_URL is not set, so I cannot tell GitLab where to send its events"
 		return nil
 	}
-	hook, created, err := a.world.Links.EnsureHook(ctx, id, a.opts.HookURL)
+	hook, err := a.world.Links.EnsureHook(ctx, id, a.opts.HookURL)
 	if err != nil {
 		out.HookNote = kovra.PublicText(err)
 		return err
 	}
-	p.Hook, p.HookOurs, out.Hook = hook, created, kovra.HookFound
-	if created {
+	p.Hook, p.HookOurs, out.Hook = hook.ID, hook.Ours, kovra.HookFound
+	if hook.Created {
 		out.Hook = kovra.HookCreated
 	}
 	return nil
@@ -121,8 +122,12 @@ func saveLink(tx *storage.Tx, act kovra.Action, p, old kovra.Project, latest []k
 	} else if kovra.KindOf(err) != kovra.NotFound {
 		return err
 	}
-	if p.LinkedAt.IsZero() {
-		p.LinkedAt = act.CreatedAt
+	others, err := tx.AppsOfProject(p.ID)
+	if err != nil {
+		return err
+	}
+	if len(others) == 0 { // what happened while nobody cared is not made up for
+		p.Watermark, p.ReadAt, p.LinkedAt = watermarkOf(latest), time.Time{}, act.CreatedAt
 	}
 	if err := tx.SaveProject(p); err != nil {
 		return err
@@ -145,6 +150,17 @@ func saveLink(tx *storage.Tx, act kovra.Action, p, old kovra.Project, latest []k
 	}
 	tx.KickProject(p.ID)
 	return nil
+}
+
+// watermarkOf is when, by GitLab's clock, the newest pipelines last changed.
+func watermarkOf(latest []kovra.Run) time.Time {
+	var at time.Time
+	for _, r := range latest {
+		if r.UpdatedAt.After(at) {
+			at = r.UpdatedAt
+		}
+	}
+	return at
 }
 
 func floorOf(latest []kovra.Run) int64 {
@@ -186,32 +202,34 @@ func subscribeFrom(tx *storage.Tx, act kovra.Action, floor int64, same bool) err
 	return tx.SaveSubscription(mine)
 }
 
-// dropHook takes away the hook that we made when no other app needs it. Class: by
-// precondition; a hook that is gone already is fine, and one that cannot be taken
-// away is left to its owners.
-func (a Actions) dropHook(ctx context.Context, act kovra.Action, p kovra.Project, keep int64) error {
+// dropHook takes away the hook that we made when no other app needs it, and reports
+// whether it is gone. Class: by precondition; a hook that is gone already is fine, and one
+// that cannot be taken away is left to its owners, with the reason in note.
+func (a Actions) dropHook(ctx context.Context, act kovra.Action, p kovra.Project, keep int64) (gone bool, note string, err error) {
 	if p.ID == 0 || p.ID == keep || !p.HookOurs || p.Hook == 0 {
-		return nil
+		return false, "", nil
 	}
 	var others []kovra.App
-	err := a.db.Read(ctx, func(tx *storage.Tx) (err error) {
+	err = a.db.Read(ctx, func(tx *storage.Tx) (err error) {
 		others, err = tx.AppsOfProject(p.ID)
 		return err
 	})
 	if err != nil {
-		return err
+		return false, "", err
 	}
 	for _, o := range others {
 		if o.Name != act.App {
-			return nil
+			return false, "", nil
 		}
 	}
 	err = a.world.Links.RemoveHook(ctx, p.ID, p.Hook)
 	switch kovra.KindOf(err) {
-	case kovra.NotFound, kovra.Denied:
-		return nil
+	case kovra.NotFound:
+		return true, "", nil
+	case kovra.Denied:
+		return false, kovra.PublicText(err), nil
 	}
-	return err
+	return err == nil, "", err
 }
 
 func (a Actions) unlink(ctx context.Context, act kovra.Action) (end, time.Duration, error) {
@@ -219,16 +237,17 @@ func (a Actions) unlink(ctx context.Context, act kovra.Action) (end, time.Durati
 	if err != nil {
 		return end{}, 0, err
 	}
-	if err := a.dropHook(ctx, act, p, 0); err != nil {
+	gone, note, err := a.dropHook(ctx, act, p, 0)
+	if err != nil {
 		return end{}, 0, err
 	}
-	e := done(kovra.Outcome{Project: p.Path, Hook: kovra.HookKept})
-	e.also = func(tx *storage.Tx, out *kovra.Outcome) error { return dropLink(tx, act.App, p, out) }
+	e := done(kovra.Outcome{Project: p.Path, Hook: kovra.HookKept, Reason: note})
+	e.also = func(tx *storage.Tx, out *kovra.Outcome) error { return dropLink(tx, act.App, p, gone, out) }
 	return e, 0, nil
 }
 
-// dropLink takes the project away from an app and forgets a hook that nobody needs.
-func dropLink(tx *storage.Tx, name string, p kovra.Project, out *kovra.Outcome) error {
+// dropLink takes the project away from an app and forgets a hook that is gone.
+func dropLink(tx *storage.Tx, name string, p kovra.Project, gone bool, out *kovra.Outcome) error {
 	app, err := tx.App(name)
 	if err != nil {
 		return ignoreNotFound(err)
@@ -237,11 +256,13 @@ func dropLink(tx *storage.Tx, name string, p kovra.Project, out *kovra.Outcome) 
 	if err := tx.SaveApp(app); err != nil {
 		return err
 	}
-	others, err := tx.AppsOfProject(p.ID)
-	if err != nil || len(others) > 0 || !p.HookOurs {
-		return err
+	if !gone {
+		return nil
 	}
 	out.Hook = kovra.HookRemoved
+	if p, err = tx.Project(p.ID); err != nil { // it may have been re-read meanwhile
+		return ignoreNotFound(err)
+	}
 	p.Hook, p.HookOurs = 0, false
 	return tx.SaveProject(p)
 }
@@ -256,13 +277,14 @@ func (a Actions) deleteApp(ctx context.Context, act kovra.Action) (end, time.Dur
 	if err != nil {
 		return end{}, 0, err
 	}
-	if err := a.dropHook(ctx, act, p, 0); err != nil {
+	gone, note, err := a.dropHook(ctx, act, p, 0)
+	if err != nil {
 		return end{}, 0, err
 	}
-	e := done(kovra.Outcome{Project: p.Path})
+	e := done(kovra.Outcome{Project: p.Path, Reason: note})
 	e.also = func(tx *storage.Tx, out *kovra.Outcome) error {
 		if p.ID != 0 {
-			if err := dropLink(tx, act.App, p, out); err != nil {
+			if err := dropLink(tx, act.App, p, gone, out); err != nil {
 				return err
 			}
 		}
@@ -324,12 +346,12 @@ func (p Projects) Reconcile(ctx context.Context, id int64) (time.Duration, error
 	if err != nil || !linked {
 		return 0, err
 	}
-	if wait := p.opts.Resync - p.db.Now().Sub(project.ReadAt); wait > 0 && !project.Watermark.IsZero() && !project.ReadAt.Before(p.born) {
+	if wait := p.opts.Resync - p.db.Now().Sub(project.ReadAt); wait > 0 && !project.ReadAt.Before(p.born) {
 		return wait, nil
 	}
-	since := project.Watermark.Add(-overlap)
-	if project.Watermark.IsZero() {
-		since = project.LinkedAt.Add(-overlap)
+	var since time.Time // of a project that had no pipeline when it was linked everything is new
+	if !project.Watermark.IsZero() {
+		since = project.Watermark.Add(-overlap)
 	}
 	runs, upTo, err := p.world.Pipelines.Changed(ctx, id, since)
 	if err != nil {

@@ -55,8 +55,15 @@ type Starts interface {
 // Links connects projects.
 type Links interface {
 	Project(ctx context.Context, pathOrID string) (kovra.Project, error)
-	EnsureHook(ctx context.Context, project int64, url string) (id int64, created bool, err error)
+	EnsureHook(ctx context.Context, project int64, url string) (Hook, error)
 	RemoveHook(ctx context.Context, project, hook int64) error
+}
+
+// Hook is the webhook of a project.
+type Hook struct {
+	ID      int64
+	Created bool // just now
+	Ours    bool // we made it, now or before
 }
 
 // Gate answers whether a person may do a thing; nil, or an error of kind Denied or Unavailable.

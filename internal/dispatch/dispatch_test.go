@@ -23,15 +23,13 @@ type world struct {
 	db  *storage.DB
 	now time.Time
 
-	pipeline  func(id int64) (kovra.Observation, error)
-	trace     func(job int64) (io.ReadCloser, error)
-	changed   func(since time.Time) ([]kovra.Run, time.Time, error)
-	latest    []kovra.Run
-	hook      func() (int64, bool, error)
-	unhook    error
-	create    func() (int64, string, error)
-	variables func() ([]string, error)
-	masked    []string // what the excerpt was told to hide
+	pipeline func(id int64) (kovra.Observation, error)
+	trace    func(job int64) (io.ReadCloser, error)
+	changed  func(since time.Time) ([]kovra.Run, time.Time, error)
+	latest   []kovra.Run
+	hook     func() (Hook, error)
+	unhook   error
+	create   func() (int64, string, error)
 
 	calls []string
 }
@@ -108,9 +106,9 @@ func (w *world) Project(context.Context, string) (kovra.Project, error) {
 	return kovra.Project{ID: web, Path: "group/web", DefaultBranch: "main"}, nil
 }
 
-func (w *world) EnsureHook(context.Context, int64, string) (int64, bool, error) {
+func (w *world) EnsureHook(context.Context, int64, string) (Hook, error) {
 	if w.hook == nil {
-		return 1, true, nil
+		return Hook{ID: 1, Created: true, Ours: true}, nil
 	}
 	return w.hook()
 }

@@ -11,7 +11,10 @@ import (
 	"kovra.dev/chatops/internal/kovra"
 )
 
-const hookPages = 10
+const (
+	hookPages = 10
+	hookName  = "Kovra" // of the hooks that we make
+)
 
 // Hook is the webhook that a project needs. Secret and SigningToken may be empty,
 // but not both.
@@ -21,54 +24,61 @@ type Hook struct {
 	SigningToken string // whsec_…; GitLab signs with it where it can
 }
 
+// FoundHook is the webhook that a project has.
+type FoundHook struct {
+	ID      int64
+	Created bool // by this call
+	Ours    bool // by us, now or before: it has our name
+}
+
 // EnsureHook makes the project's webhook, or mends the one that has our URL:
 // events of pipelines, jobs and pushes, our secrets, certificates checked; other
 // events that somebody switched on stay on. Class: by precondition; it looks
 // for our URL first, so it may be repeated after any error, and none is Unclear.
 // Denied: the token may not manage webhooks.
-func (c *Client) EnsureHook(ctx context.Context, projectID int64, h Hook) (id int64, created bool, err error) {
+func (c *Client) EnsureHook(ctx context.Context, projectID int64, h Hook) (FoundHook, error) {
 	if h.URL == "" || (h.Secret == "" && h.SigningToken == "") {
-		return 0, false, kovra.Errorf(kovra.Invalid, "A webhook needs a URL and a secret.")
+		return FoundHook{}, kovra.Errorf(kovra.Invalid, "A webhook needs a URL and a secret.")
 	}
-	id, err = c.findHook(ctx, projectID, h.URL)
+	found, err := c.findHook(ctx, projectID, h.URL)
 	if err != nil {
-		return 0, false, hookDenied(err)
+		return FoundHook{}, hookDenied(err)
 	}
-	if id != 0 {
-		return id, false, hookDenied(c.editHook(ctx, projectID, id, h))
+	if found.ID != 0 {
+		return found, hookDenied(c.editHook(ctx, projectID, found.ID, h))
 	}
 	made, err := fetch(ctx, c, hookCall(h), func(o gl.RequestOptionFunc) (*gl.ProjectHook, *gl.Response, error) {
 		return c.gl.Projects.AddProjectHook(projectID, &gl.AddProjectHookOptions{
-			Name: new("Kovra"), URL: &h.URL, Token: optional(h.Secret), SigningToken: optional(h.SigningToken),
+			Name: new(hookName), URL: &h.URL, Token: optional(h.Secret), SigningToken: optional(h.SigningToken),
 			PipelineEvents: new(true), JobEvents: new(true), PushEvents: new(true), EnableSSLVerification: new(true),
 		}, o)
 	})
 	if err != nil {
-		return 0, false, hookDenied(err)
+		return FoundHook{}, hookDenied(err)
 	}
-	return made.ID, true, nil
+	return FoundHook{ID: made.ID, Created: true, Ours: true}, nil
 }
 
 func hookCall(h Hook) call {
 	return call{doing: "set up the webhook", noun: "such project", secrets: []string{h.Secret, h.SigningToken}}
 }
 
-// findHook returns the oldest hook with the URL, or 0.
-func (c *Client) findHook(ctx context.Context, projectID int64, url string) (int64, error) {
+// findHook returns the oldest hook with the URL; a zero one when there is none.
+func (c *Client) findHook(ctx context.Context, projectID int64, url string) (FoundHook, error) {
 	hooks, _, err := collect(ctx, c, call{doing: "list the webhooks", noun: "such project"}, hookPages,
 		func(n int64, o gl.RequestOptionFunc) ([]*gl.ProjectHook, *gl.Response, error) {
 			return c.gl.Projects.ListProjectHooks(projectID, &gl.ListProjectHooksOptions{ListOptions: page(n)}, o)
 		})
 	if err != nil {
-		return 0, err
+		return FoundHook{}, err
 	}
-	id := int64(0)
+	var found FoundHook
 	for _, k := range hooks {
-		if sameURL(k.URL, url) && (id == 0 || k.ID < id) {
-			id = k.ID
+		if sameURL(k.URL, url) && (found.ID == 0 || k.ID < found.ID) {
+			found = FoundHook{ID: k.ID, Ours: k.Name == hookName}
 		}
 	}
-	return id, nil
+	return found, nil
 }
 
 func sameURL(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }

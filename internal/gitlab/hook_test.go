@@ -17,10 +17,11 @@ func TestEnsureHook(t *testing.T) {
 	for i := range 120 {
 		w.web.AddHook(gitlabsim.Hook{URL: fmt.Sprintf("https://other.example.com/%d", i)})
 	}
-	id, created, err := w.EnsureHook(t.Context(), w.web.ID, ours)
-	if err != nil || !created || id == 0 {
-		t.Fatalf("got %d, %v, %v", id, created, err)
+	first, err := w.EnsureHook(t.Context(), w.web.ID, ours)
+	if err != nil || !first.Created || !first.Ours || first.ID == 0 {
+		t.Fatalf("got %+v, %v", first, err)
 	}
+	id := first.ID
 	var made gitlabsim.Hook
 	for _, h := range w.sim.Hooks(w.web.ID) {
 		if h.ID == id {
@@ -30,9 +31,9 @@ func TestEnsureHook(t *testing.T) {
 	if made.URL != ours.URL || made.Token != ours.Secret || !made.Events["pipeline_events"] || !made.Events["job_events"] || !made.Events["push_events"] {
 		t.Errorf("made %+v", made)
 	}
-	again, created, err := w.EnsureHook(t.Context(), w.web.ID, ours)
-	if err != nil || created || again != id {
-		t.Errorf("the second time: got %d, %v, %v", again, created, err)
+	again, err := w.EnsureHook(t.Context(), w.web.ID, ours)
+	if err != nil || again != (FoundHook{ID: id, Ours: true}) {
+		t.Errorf("the second time: got %+v, %v", again, err)
 	}
 	must(t, w.RemoveHook(t.Context(), w.web.ID, id))
 	must(t, w.RemoveHook(t.Context(), w.web.ID, id)) // gone is fine
@@ -45,9 +46,9 @@ func TestEnsureHookMends(t *testing.T) {
 	w := newWorld(t)
 	id := w.web.AddHook(gitlabsim.Hook{URL: ours.URL + "/", Token: "old", Events: map[string]bool{"merge_requests_events": true}})
 	w.web.AddHook(gitlabsim.Hook{URL: ours.URL})
-	got, created, err := w.EnsureHook(t.Context(), w.web.ID, ours)
-	if err != nil || created || got != id {
-		t.Fatalf("got %d, %v, %v, want %d", got, created, err, id)
+	got, err := w.EnsureHook(t.Context(), w.web.ID, ours)
+	if err != nil || got != (FoundHook{ID: id}) {
+		t.Fatalf("got %+v, %v, want %d", got, err, id)
 	}
 	h := w.sim.Hooks(w.web.ID)[0]
 	if h.Token != ours.Secret || !h.Events["pipeline_events"] || !h.Events["job_events"] || !h.Events["push_events"] || !h.Events["merge_requests_events"] {
@@ -58,7 +59,7 @@ func TestEnsureHookMends(t *testing.T) {
 func TestEnsureHookSigned(t *testing.T) {
 	w := newWorld(t)
 	signed := Hook{URL: ours.URL, SigningToken: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
-	_, _, err := w.EnsureHook(t.Context(), w.web.ID, signed)
+	_, err := w.EnsureHook(t.Context(), w.web.ID, signed)
 	must(t, err)
 	if h := w.sim.Hooks(w.web.ID)[0]; h.SigningToken != signed.SigningToken || h.Token != "" {
 		t.Errorf("got %+v", h)
@@ -69,30 +70,30 @@ func TestEnsureHookErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		for _, h := range []Hook{{}, {URL: ours.URL}, {Secret: "x"}} {
-			_, _, err := w.EnsureHook(t.Context(), w.web.ID, h)
+			_, err := w.EnsureHook(t.Context(), w.web.ID, h)
 			wantKind(t, err, kovra.Invalid)
 		}
 		// A lost answer may be repeated: the hook is found the next time.
 		w.sim.Fault(gitlabsim.LoseReply("POST /projects/:id/hooks"))
-		_, _, err := w.EnsureHook(t.Context(), w.web.ID, ours)
+		_, err := w.EnsureHook(t.Context(), w.web.ID, ours)
 		wantKind(t, err, kovra.Unavailable)
 		if n := w.sim.CallCount("POST /projects/:id/hooks"); n != 1 {
 			t.Errorf("posted %d times", n)
 		}
-		id, created, err := w.EnsureHook(t.Context(), w.web.ID, ours)
-		if err != nil || created || len(w.sim.Hooks(w.web.ID)) != 1 {
-			t.Errorf("got %d, %v, %v", id, created, err)
+		got, err := w.EnsureHook(t.Context(), w.web.ID, ours)
+		if err != nil || got.Created || !got.Ours || len(w.sim.Hooks(w.web.ID)) != 1 {
+			t.Errorf("got %+v, %v", got, err)
 		}
 		w.sim.Fault(gitlabsim.Status("PUT /projects/:id/hooks/:hook_id", 502))
-		_, _, err = w.EnsureHook(t.Context(), w.web.ID, ours)
+		_, err = w.EnsureHook(t.Context(), w.web.ID, ours)
 		wantKind(t, err, kovra.Unavailable)
 
 		w.web.SetMember(gitlabsim.BotUsername, gitlabsim.Developer)
-		_, _, err = w.EnsureHook(t.Context(), w.web.ID, ours)
+		_, err = w.EnsureHook(t.Context(), w.web.ID, ours)
 		e := wantKind(t, err, kovra.Denied)
 		if !strings.Contains(e.Public, "Maintainer") || !strings.Contains(e.Public, "403") {
 			t.Errorf("got %q", e.Public)
 		}
-		wantKind(t, w.RemoveHook(t.Context(), w.web.ID, id), kovra.Denied)
+		wantKind(t, w.RemoveHook(t.Context(), w.web.ID, got.ID), kovra.Denied)
 	})
 }
