@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -316,7 +317,9 @@ func TestAuditShowsWhatOneMaySee(t *testing.T) {
 	}
 }
 
-func TestGateDown(t *testing.T) {
+func TestGateDown(t *testing.T) { synctest.Test(t, gateDown) }
+
+func gateDown(t *testing.T) {
 	d := newDesk(t)
 	d.gate.down = kovra.Errorf(kovra.Unavailable, "Slack could not be asked.")
 	wantText(t, d.slash("U1", "C1", "/pipeline").Text(), "⏳", "Slack could not be asked.")

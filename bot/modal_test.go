@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -152,7 +153,9 @@ func TestTypeAheadRefs(t *testing.T) {
 	}
 }
 
-func TestTypeAheadGivesUpInTime(t *testing.T) {
+func TestTypeAheadGivesUpInTime(t *testing.T) { synctest.Test(t, typeAheadGivesUpInTime) }
+
+func typeAheadGivesUpInTime(t *testing.T) {
 	d := newDesk(t)
 	v := d.openRun("U1")
 	d.gitlab.hang = true

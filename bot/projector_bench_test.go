@@ -128,34 +128,39 @@ func (s *stage) run() (stop func()) {
 // playJobs lets all jobs of all pipelines start and end, evenly over the time.
 func (s *stage) playJobs(pipelines, channels, jobs, failed int) {
 	s.t.Helper()
-	observe := func(p int, status kovra.Status, all ...kovra.Job) {
+	observe := func(tx *storage.Tx, p int, status kovra.Status, all ...kovra.Job) error {
 		r := kovra.Run{Project: int64(testProject + p%channels), Remote: int64(100 + p), Ref: "main", SHA: "0123456789abcdef", Status: status, Stages: []string{"test"}}
 		if status.Final() {
 			r.FinishedAt = time.Now()
 		}
+		_, _, err := tx.Observe(kovra.Observation{Run: r, Jobs: all, At: time.Now()})
+		return err
+	}
+	forAll := func(do func(tx *storage.Tx, p int) error) {
 		s.update(func(tx *storage.Tx) error {
-			_, _, err := tx.Observe(kovra.Observation{Run: r, Jobs: all, At: time.Now()})
-			return err
+			for p := range pipelines {
+				if err := do(tx, p); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	for i := range jobs {
-		for p := range pipelines {
+		forAll(func(tx *storage.Tx, p int) error {
 			j := kovra.Job{ID: int64(p*jobs + i + 1), Name: fmt.Sprint("job", i), Stage: "test", Status: kovra.Success}
-			if i < failed {
-				j.Status = kovra.Failed
+			if i >= failed {
+				return observe(tx, p, kovra.Running, j)
 			}
-			observe(p, kovra.Running, j)
-			if i < failed {
-				s.update(func(tx *storage.Tx) error {
-					return tx.SetExcerpt(int64(testProject+p%channels), j.ID, kovra.LogCut, kovra.Excerpt{Lines: []kovra.ExcerptLine{{N: 1, Text: "broken"}}, Total: 1})
-				})
+			j.Status = kovra.Failed
+			if err := observe(tx, p, kovra.Running, j); err != nil {
+				return err
 			}
-		}
+			return tx.SetExcerpt(int64(testProject+p%channels), j.ID, kovra.LogCut, kovra.Excerpt{Lines: []kovra.ExcerptLine{{N: 1, Text: "broken"}}, Total: 1})
+		})
 		time.Sleep(burstTime / time.Duration(jobs))
 	}
-	for p := range pipelines {
-		observe(p, kovra.Failed)
-	}
+	forAll(func(tx *storage.Tx, p int) error { return observe(tx, p, kovra.Failed) })
 }
 
 func (s *stage) allShown(tx *storage.Tx, pipelines int) (bool, error) {
@@ -179,6 +184,7 @@ func (s *stage) shownAt(m slacksim.Message) (at time.Time) {
 }
 
 func TestPipelineOf200JobsIsCheap(t *testing.T) {
+	t.Parallel()
 	b := playBurst(t, 1, 1, burstJobs, burstFailed)
 	t.Logf("%d jobs in %v: %d posts, %d edits, %d replies; final state after %v", burstJobs, b.took, b.posts, b.edits, b.replies, b.finals)
 	// Ten failures have a reply each, the others share one; the end has one.
@@ -231,6 +237,7 @@ func TestOrdinaryPipelineIsQuiet(t *testing.T) {
 }
 
 func TestFiftyPipelinesAtOnceStayInsideTheBudgets(t *testing.T) {
+	t.Parallel()
 	for _, channels := range []int{5, 50} {
 		b := playBurst(t, 50, channels, 20, 2)
 		t.Logf("50 pipelines in %d channels: %d posts, %d edits, %d replies; last final state after %v", channels, b.posts, b.edits, b.replies, b.finals)

@@ -343,6 +343,7 @@ func TestProjectorSurvivesATroubleAtEveryStep(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			steps := 0
 			for fired := true; fired; steps++ {
 				synctest.Test(t, func(t *testing.T) {
@@ -830,6 +831,7 @@ func TestProjectorForgetsUnknownThreads(t *testing.T) {
 
 // TestProjectorUnderRandomFaults lets everything go wrong at random and then be quiet.
 func TestProjectorUnderRandomFaults(t *testing.T) {
+	t.Parallel()
 	total := map[string]int{}
 	for seed := range uint64(6) {
 		synctest.Test(t, func(t *testing.T) {

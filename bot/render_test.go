@@ -267,7 +267,8 @@ func markupOf(t *testing.T, raw []byte) []string {
 }
 
 func TestRenderManyStates(t *testing.T) {
-	for seed := range uint64(150) {
+	t.Parallel()
+	for seed := range uint64(80) {
 		d := dice{rand.New(rand.NewPCG(seed, 2)), hostile}
 		v := d.view()
 		for _, m := range Render(v) {
