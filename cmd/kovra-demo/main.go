@@ -65,7 +65,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	log := slog.New(slog.DiscardHandler)
 	if !o.quiet {
-		log = slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		// Warnings are what bad days look like, and those are asked for here.
+		log = slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: slog.LevelError}))
 	}
 	page, err := listen(ctx, o.listen)
 	if err != nil {

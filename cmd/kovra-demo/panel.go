@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	panelPipelines  = 8
+	panelPipelines  = 6
 	panelDeliveries = 40
 
 	downFor  = 20 * time.Second

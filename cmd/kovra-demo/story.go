@@ -27,7 +27,7 @@ func (w *world) tell(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		w.log.WarnContext(ctx, "the story ended early", "err", err)
+		w.log.ErrorContext(ctx, "the story ended early", "err", err)
 	}
 	w.say("", true)
 	return nil

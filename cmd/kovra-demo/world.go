@@ -220,9 +220,17 @@ func (w *world) projects() {
 	} {
 		w.gitlab.AddUser(u)
 	}
-	team := map[string]int{"alice": gitlabsim.Maintainer, "bob": gitlabsim.Developer}
-	protected := map[string]int{"main": gitlabsim.Developer}
-	w.web = w.gitlab.AddProject(gitlabsim.Project{Path: "group/web", Members: team, Protected: protected})
+	w.web, w.api = w.gitlab.AddProject(project("group/web")), w.gitlab.AddProject(project("group/api"))
+	for _, c := range []struct {
+		project *gitlabsim.ProjectHandle
+		branch  string
+		title   string
+	}{
+		{w.web, "main", "Sort the catalog by name"}, {w.web, "checkout", "Ask for the address last"}, {w.web, "release", "Release 3.18"},
+		{w.api, "main", "Answer in JSON only"}, {w.api, "refunds", "Keep the reason of a refund"},
+	} {
+		w.push(c.project.ID, c.branch, c.title, "alice", "", "", false) // no pipeline: there is no CI configuration yet
+	}
 	w.web.SetCI([]string{"build", "test", "deploy"}, []gitlabsim.JobSpec{
 		{Name: "compile", Stage: "build"},
 		{Name: "lint", Stage: "test"},
@@ -231,17 +239,17 @@ func (w *world) projects() {
 		{Name: "staging", Stage: "deploy"},
 		{Name: "production", Stage: "deploy", Manual: true, AllowFailure: true},
 	})
-	w.api = w.gitlab.AddProject(gitlabsim.Project{Path: "group/api", Members: team, Protected: protected})
 	w.api.SetCI([]string{"test", "package"}, []gitlabsim.JobSpec{
 		{Name: "unit", Stage: "test", Log: "pytest"},
 		{Name: "audit", Stage: "test", AllowFailure: true},
 		{Name: "image", Stage: "package", Log: "docker-build"},
 	})
-	for p, branches := range map[*gitlabsim.ProjectHandle][]string{w.web: {"checkout", "release"}, w.api: {"refunds"}} {
-		w.branches[p.ID] = append([]string{"main"}, branches...)
-		for _, b := range branches {
-			w.gitlab.CreateBranch(p.ID, b, "main", "alice")
-		}
+}
+
+func project(path string) gitlabsim.Project {
+	return gitlabsim.Project{
+		Path: path, Members: map[string]int{"alice": gitlabsim.Maintainer, "bob": gitlabsim.Developer},
+		Protected: map[string]int{"main": gitlabsim.Developer},
 	}
 }
 

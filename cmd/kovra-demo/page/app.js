@@ -1,15 +1,15 @@
 // The page: what is shown, who looks, and what happens when something is pressed.
 import { html, render, cx, post, useEffect, useMemo, useRef, useState, useMedia, useLayoutEffect } from "./view.js";
-import { Stream, Message, Avatar } from "./stream.js";
+import { Stream, Message } from "./stream.js";
 import { Composer, wordsOf } from "./composer.js";
 import { Modal, Confirm } from "./modal.js";
 import { Panel } from "./panel.js";
-import { Glyph, Mark } from "./icons.js";
+import { Rail, Hints } from "./frame.js";
+import { Glyph } from "./icons.js";
 import { plain } from "./mrkdwn.js";
 
 const team = "T0SIM";
 const bot = "U0BOT";
-const roles = { alice: "administrator", bob: "member", mallory: "outsider", carol: "of another organisation" };
 
 const kept = (key, value) => {
 	try {
@@ -74,19 +74,11 @@ const says = {
 	user_not_found: () => "There is nobody of that name.",
 };
 
-const steps = [
-	["thread", "Open the thread of the failure"],
-	["retry", "Press Retry"],
-	["list", "Type /pipeline"],
-	["push", "Push a commit"],
-	["other", "Come back as Mallory"],
-];
-
 function App() {
 	const [user, setUser] = useState(kept("user") || "U01ALICE");
 	const [chosen, setChosen] = useState("C01DEPLOYS");
 	const [thread, setThread] = useState(null);
-	const wide = useMedia("(min-width: 1560px)"), narrow = useMedia("(max-width: 899px)");
+	const wide = useMedia("(min-width: 1720px)"), narrow = useMedia("(max-width: 899px)");
 	const [side, setSide] = useState(narrow ? "" : "gitlab"); // what the right column shows
 	const [rail, setRail] = useState(false);
 	const [frozen, setFrozen] = useState(false);
@@ -98,6 +90,7 @@ function App() {
 	const [ticked, setTicked] = useState(() => new Set());
 	const [hints, setHints] = useState(true);
 	const [focus, setFocus] = useState({});
+	const [sent, setSent] = useState(0);
 	const [read, setRead] = useState(() => new Map());
 	const touched = useRef(false);
 	const { slack, lab, gone, reload } = useWorld(user, frozen);
@@ -172,6 +165,7 @@ function App() {
 		if (side === "thread") setSide(narrow ? "" : "gitlab");
 	};
 	const send = (threadTS) => async (line) => {
+		setSent((n) => n + 1);
 		const answer = await post("api/say", { user, channel: channel.id, thread: threadTS || "", text: line });
 		if (line.startsWith("/pipeline")) done("list");
 		if (people[user]?.name === "mallory" && line.startsWith("/")) done("other");
@@ -195,6 +189,10 @@ function App() {
 		if (step === "thread") {
 			const failed = newest(channel, (m) => m.text.startsWith("❌")) || newest(channel, () => true);
 			if (failed) openThread(failed.ts);
+		} else if (step === "retry") {
+			const button = [...document.querySelectorAll("[data-action='retry'], [data-action^='retry_job']")].at(-1);
+			button?.scrollIntoView({ block: "nearest" });
+			button?.focus();
 		} else if (step === "list") {
 			setFocus({ box: { text: "/pipeline" } });
 		} else if (step === "push") {
@@ -214,22 +212,8 @@ function App() {
 		}
 	};
 	return html`<div onKeyDown=${keys} class=${cx("app", showThread && "with-thread", showPanel && "with-panel", rail && "with-rail")}>
-		<nav class="rail" aria-label="Workspace">
-			<header><${Mark} /><b>Kovra demo</b><button type="button" class="plain only-narrow" aria-label="Close" onClick=${() => setRail(false)}><${Glyph} name="close" /></button></header>
-			<h2>Channels</h2>
-			<ul>${slack.channels.filter((c) => !c.direct).map((c) => {
-				const fresh = (c.messages.at(-1)?.ts || "0") > (read.get(user + c.id) || "0") && c.id !== channel.id && c.members.includes(user);
-				return html`<li key=${c.id}><button type="button" class=${cx("entry", c.id === channel.id && "at", fresh && "fresh")} aria-current=${c.id === channel.id ? "page" : undefined} data-test="channel" data-channel=${c.name} onClick=${() => go(c.id)}>
-					<span class="hash">${c.private ? html`<${Glyph} name="lock" />` : "#"}</span>${c.name}${c.ext_shared && html`<small>shared</small>`}${fresh && html`<i class="dot" aria-label="unread"></i>`}</button></li>`;
-			})}</ul>
-			<h2>You are</h2>
-			<ul>${slack.users.filter((u) => !u.is_bot).map((u) => html`<li key=${u.id}><button type="button" class=${cx("entry person", u.id === user && "at")} aria-pressed=${u.id === user ? "true" : "false"} data-test="person" data-person=${u.name} onClick=${() => become(u.id)}>
-				<${Avatar} user=${u} small /><span>${u.name}<small>${roles[u.name]}</small></span></button></li>`)}</ul>
-			<footer>
-				<button type="button" class="entry" data-test="theme" onClick=${() => setTheme(dark(theme) ? "light" : "dark")}><${Glyph} name=${dark(theme) ? "sun" : "moon"} /> ${dark(theme) ? "Light" : "Dark"}</button>
-				<p>Slack and GitLab are simulated.<br />Kovra between them is real.</p>
-			</footer>
-		</nav>
+		<${Rail} slack=${slack} user=${user} channel=${channel} read=${read} go=${go} become=${become} close=${() => setRail(false)}
+			theme=${dark(theme) ? "dark" : "light"} setTheme=${setTheme} />
 
 		${rail && html`<div class="veil" onClick=${() => setRail(false)}></div>`}
 
@@ -243,7 +227,7 @@ function App() {
 				<button type="button" class=${cx("pill lab", showPanel && "on")} aria-expanded=${showPanel ? "true" : "false"} data-test="panel-toggle" onClick=${() => setSide(side === "gitlab" || (wide && side) ? "" : "gitlab")}><${Glyph} name="branch" /> GitLab</button>
 			</header>
 			${gone && html`<p class="gone" role="alert">The demo does not answer. It goes on as soon as it does.</p>`}
-			<${Stream} place=${user + channel.id} label=${"Messages in " + channel.name} count=${shown.length} test="messages">
+			<${Stream} place=${user + channel.id} label=${"Messages in " + channel.name} count=${shown.length} sent=${sent} test="messages">
 				<p class="beginning">${channel.private ? "This channel is private." : `This is the beginning of #${channel.name}.`}</p>
 				${shown.map((m, i) => html`<${Message} key=${m.key || m.ts} message=${m} ctx=${ctx} onThread=${openThread} onDismiss=${dismiss} follows=${follows(shown[i - 1], m)} />`)}
 			<//>
@@ -256,7 +240,7 @@ function App() {
 		${parent && html`<aside class=${cx("side thread-side", !showThread && "away")} aria-label="Thread" data-test="thread">
 			<header class="bar"><h2>Thread</h2><span class="quiet">#${channel.name}</span><span class="grow"></span>
 				<button type="button" class="plain" aria-label="Close thread" data-test="thread-close" onClick=${() => { setThread(null); setSide(narrow ? "" : "gitlab"); }}><${Glyph} name="close" /></button></header>
-			<${Stream} place=${user + thread} label="Thread" count=${parent.thread.length} test="thread-messages">
+			<${Stream} place=${user + thread} label="Thread" count=${parent.thread.length} sent=${sent} test="thread-messages">
 				<${Message} message=${parent} ctx=${ctx} inThread onDismiss=${dismiss} />
 				<p class="rule"><span>${parent.thread.length} ${parent.thread.length === 1 ? "reply" : "replies"}</span></p>
 				${bySecond([...parent.thread, ...privately.filter((m) => m.thread_ts === thread)]).map((m, i, all) => html`<${Message} key=${m.key || m.ts} message=${m} ctx=${ctx} inThread onDismiss=${dismiss} follows=${follows(all[i - 1], m, true)} />`)}
@@ -284,17 +268,6 @@ const viewCtx = (ctx, view) => ({
 	choose: (what) => ctx.act("choose", { view: view.id, ...what }),
 	options: (what) => ctx.find({ view: view.id, ...what }),
 });
-
-// Hints tells what the story does, and afterwards what to try.
-function Hints({ story, ticked, narrow, open, close, go }) {
-	if (!open) return null;
-	if (!story.over) return story.text ? html`<p class="story" role="status" data-test="story"><i class="live" aria-hidden="true"></i>${story.text}</p>` : null;
-	return html`<div class="hints" data-test="hints" role="group" aria-label="What to try">
-		<b>Your turn</b>
-		<div>${(narrow ? steps.filter(([step]) => !ticked.has(step)) : steps).map(([step, text]) => html`<button type="button" class=${cx("step", ticked.has(step) && "done")} data-test="hint" data-step=${step} onClick=${() => go(step)}>${ticked.has(step) && html`<${Glyph} name="check" />`}${text}</button>`)}</div>
-		<button type="button" class="plain" aria-label="Close the hints" onClick=${close}><${Glyph} name="close" /></button>
-	</div>`;
-}
 
 // newest finds the last thread of a channel that is as asked for.
 const newest = (channel, fits) => channel && [...channel.messages].reverse().find((m) => !m.thread_ts && m.thread.length > 0 && fits(m));

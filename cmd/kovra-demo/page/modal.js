@@ -8,6 +8,7 @@ function Dialog({ label, onCancel, children, test, small }) {
 	const box = useRef(null);
 	useEffect(() => {
 		box.current.showModal();
+		if (!small) box.current.querySelector(".body input, .body textarea, .body .choice")?.focus();
 		return () => box.current?.close();
 	}, []);
 	return html`<dialog ref=${box} class=${cx("modal", small && "small")} aria-label=${label} data-test=${test}

@@ -146,8 +146,8 @@ function ago(seconds) {
 	return new Intl.RelativeTimeFormat(undefined).format(-Math.floor(n), unit);
 }
 
-// Code is a fenced block: wide lines scroll, and can be reached by keyboard.
-export const Code = ({ text }) => html`<pre tabindex="0" data-test="code"><code>${text}</code></pre>`;
+// Code is a fenced block. A line that is too wide goes on indented, so that lines can be told apart.
+export const Code = ({ text }) => html`<pre data-test="code"><code>${text.split("\n").map((line) => html`<span>${line}</span>`)}</code></pre>`;
 
 // mrkdwn reads a whole text.
 export function mrkdwn(text, ctx) {

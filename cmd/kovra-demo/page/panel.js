@@ -29,7 +29,7 @@ export function Panel({ lab, focusKey, done, frozen, setFrozen }) {
 		<${Push} key=${p.id} project=${p} lab=${lab} act=${act} done=${done} focusKey=${focusKey} />
 		<section aria-label="Pipelines">
 			${p.pipelines.length === 0 && html`<p class="quiet">No pipeline yet. Push a commit.</p>`}
-			${p.pipelines.map((one) => html`<${Pipeline} key=${one.id} pipeline=${one} project=${p} lab=${lab} act=${act} />`)}
+			${p.pipelines.map((one, i) => html`<${Pipeline} key=${one.id} old=${i > 1} pipeline=${one} project=${p} lab=${lab} act=${act} />`)}
 		</section>
 		<${Troubles} lab=${lab} act=${act} frozen=${frozen} setFrozen=${setFrozen} />
 		<${Webhooks} lab=${lab} act=${act} />
@@ -68,22 +68,26 @@ function Push({ project, lab, act, done, focusKey }) {
 
 const moving = ["created", "pending", "running", "preparing", "waiting_for_resource"];
 
-function Pipeline({ pipeline, project, lab, act }) {
+// Pipeline shows its jobs; an old one that has ended does so when asked.
+function Pipeline({ pipeline, project, lab, act, old }) {
 	const [chosen, setChosen] = useState("");
+	const [wanted, setWanted] = useState(false);
+	const short = old && !wanted && !moving.includes(pipeline.status);
 	const jobs = pipeline.stages.flatMap((s) => s.jobs);
 	const job = jobs.find((j) => j.name === chosen);
 	return html`<article class="pipeline" data-test="pipeline" data-id=${pipeline.id} data-status=${pipeline.status}>
 		<header>
 			<${StatusIcon} status=${pipeline.status} />
 			<b title=${pipeline.title}>${pipeline.title}</b>
+			${old && html`<button type="button" class="link" aria-expanded=${short ? "false" : "true"} onClick=${() => setWanted(!wanted)}>${short ? "jobs" : "less"}</button>`}
 			<a href=${pipeline.url} target="_blank" rel="noopener noreferrer">#${pipeline.id}</a>
 		</header>
 		<p class="quiet"><span>${pipeline.ref} · ${pipeline.sha} · ${pipeline.user}${pipeline.source !== "push" ? " · " + pipeline.source : ""}${pipeline.vars ? " · " + pipeline.vars.join(", ") : ""}</span>
 			${moving.includes(pipeline.status) && html`<button type="button" class="link" data-test="finish-all" onClick=${() => act("pipeline", { project: project.id, pipeline: pipeline.id, do: "finish" })}>Finish all</button>`}</p>
-		<div class="stages">${pipeline.stages.map((s) => html`<div class="stage" key=${s.name}><span class="quiet">${s.name}</span>
+		${!short && html`<div class="stages">${pipeline.stages.map((s) => html`<div class="stage" key=${s.name}><span class="quiet">${s.name}</span>
 			${s.jobs.map((j) => html`<button type="button" key=${j.name} class=${cx("job", j.name === chosen && "at")} data-test="job" data-job=${j.name} data-status=${j.status} aria-expanded=${j.name === chosen ? "true" : "false"}
-				title=${j.status} onClick=${() => setChosen(j.name === chosen ? "" : j.name)}><${StatusIcon} status=${j.status} /><span>${j.name}</span>${j.attempt > 1 && html`<small>×${j.attempt}</small>`}</button>`)}</div>`)}</div>
-		${job && html`<${JobActions} job=${job} lab=${lab} act=${act} />`}
+				title=${j.status} onClick=${() => setChosen(j.name === chosen ? "" : j.name)}><${StatusIcon} status=${j.status} /><span>${j.name}</span>${j.attempt > 1 && html`<small>×${j.attempt}</small>`}</button>`)}</div>`)}</div>`}
+		${job && !short && html`<${JobActions} job=${job} lab=${lab} act=${act} />`}
 	</article>`;
 }
 
@@ -110,8 +114,8 @@ const troubles = [
 	["twice", "Deliver twice", "The next webhook comes two times"],
 	["late", "Deliver late", "The next webhook is overtaken by the one after it"],
 	["drop", "Lose one", "The next webhook never arrives; Kovra finds out by reading GitLab again"],
-	["down", "GitLab down, 20 s", "GitLab answers 503 and sends nothing"],
-	["limit", "Slack limits us", "Slack answers 429 for 10 s"],
+	["down", "GitLab down, 20 s", "GitLab answers 503 and sends nothing", "GitLab is down …"],
+	["limit", "Slack limits us", "Slack answers 429 for 10 s", "Slack limits us …"],
 ];
 
 function Troubles({ lab, act, frozen, setFrozen }) {
@@ -122,8 +126,8 @@ function Troubles({ lab, act, frozen, setFrozen }) {
 	};
 	return html`<section class="troubles" aria-label="Bad days"><h3>Make it a bad day</h3>
 		<div class="grid">
-			${troubles.map(([what, label, title]) => html`<button type="button" class=${cx("button", lab.trouble[what] && "on")} title=${title} data-test=${"trouble-" + what} onClick=${() => press(what)}>
-				${label}${lab.trouble[what] ? html` <small>${"on"}</small>` : ""}</button>`)}
+			${troubles.map(([what, label, title, now]) => html`<button type="button" class=${cx("button", lab.trouble[what] && "on")} title=${title} data-test=${"trouble-" + what} onClick=${() => press(what)}>
+				${lab.trouble[what] ? now : label}</button>`)}
 			<button type="button" class=${cx("button", lab.held && "on")} title="Webhooks wait, and are then delivered in reverse order" data-test="trouble-hold" onClick=${() => press(lab.held ? "release" : "hold")}>
 				${lab.held ? `Release ${lab.waiting} reversed` : "Hold webhooks"}</button>
 			<button type="button" class=${cx("button", frozen && "on")} aria-pressed=${frozen ? "true" : "false"} title="Your Slack shows old pictures: press a button that is gone meanwhile" data-test="trouble-freeze" onClick=${() => setFrozen(!frozen)}>

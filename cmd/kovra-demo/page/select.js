@@ -43,6 +43,7 @@ export function Select({ common, several, placeholder, value, chosen, onChange, 
 	const [at, setAt] = useState(0);
 	const [texts] = useState(() => new Map()); // of what was chosen, by value
 	const button = useRef(null);
+	const left = useRef(0); // when a key closed the list: the same key must not press the button
 	const close = () => { setOpen(false); setQuery(""); };
 	const [box, list] = useDrop(open, close);
 	(chosen || []).forEach((o) => texts.set(o.value, o.text?.text ?? o.text));
@@ -75,6 +76,7 @@ export function Select({ common, several, placeholder, value, chosen, onChange, 
 		button.current?.focus();
 	};
 	const keys = (e) => {
+		left.current = e.timeStamp;
 		const move = { ArrowDown: 1, ArrowUp: -1 }[e.key];
 		if (move && found.list.length) {
 			e.preventDefault();
@@ -95,7 +97,7 @@ export function Select({ common, several, placeholder, value, chosen, onChange, 
 	const name = common.id || common["data-action"];
 	return html`<div class="select" ref=${box}>
 		<button type="button" class="choice" ref=${button} ...${common} aria-haspopup="listbox" aria-expanded=${open ? "true" : "false"}
-			aria-labelledby=${labelled && `${labelled} ${common.id}`} onClick=${() => (open ? close() : setOpen(true))}>
+			aria-labelledby=${labelled && `${labelled} ${common.id}`} onClick=${(e) => (open ? close() : e.timeStamp - left.current > 300 && setOpen(true))}>
 			<span class=${cx(!shown && "quiet")}>${shown ? words(shown) : placeholder || "Choose"}</span><${Glyph} name="caret" /></button>
 		${open && html`<div class="drop" ref=${list}>
 			<input type="text" role="combobox" aria-expanded="true" aria-controls=${name + "-list"} aria-label="Search" data-test="search" autocomplete="off" spellcheck="false"

@@ -7,16 +7,17 @@ import { Glyph, Mark } from "./icons.js";
 
 const near = 48; // pixels from the bottom that still count as the bottom
 
-// Stream keeps the place in a scrolling list. place names what is shown: a new one begins at the bottom.
-export function Stream({ place, label, children, count, test }) {
+// Stream keeps the place in a scrolling list. place names what is shown: a new one begins at the bottom,
+// and so does it each time that sent changes.
+export function Stream({ place, label, children, count, sent, test }) {
 	const box = useRef(null);
-	const held = useRef({ place: "", bottom: true, count: 0 });
+	const held = useRef({ place: "", bottom: true, count: 0, sent });
 	const [below, setBelow] = useState(0);
 	useLayoutEffect(() => {
 		const el = box.current, was = held.current;
-		if (was.place !== place || was.bottom) {
+		if (was.place !== place || was.bottom || was.sent !== sent) {
 			el.scrollTop = el.scrollHeight;
-			held.current = { place, bottom: true, count };
+			held.current = { place, bottom: true, count, sent };
 			if (below) setBelow(0);
 		} else if (count > was.count) {
 			setBelow(count - was.count);

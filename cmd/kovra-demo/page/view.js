@@ -26,6 +26,7 @@ export function useMedia(query) {
 	const [holds, set] = useState(list.matches);
 	useEffect(() => {
 		const onChange = () => set(list.matches);
+		onChange(); // it may have changed before anybody listened
 		list.addEventListener("change", onChange);
 		return () => list.removeEventListener("change", onChange);
 	}, [list]);
