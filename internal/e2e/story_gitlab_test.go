@@ -45,6 +45,7 @@ var gitlabCommands = map[string]storyCommand{
 	"hooks":     gitlabHooks,
 	"addhook":   gitlabAddHook,
 	"wait":      gitlabWait,
+	"later":     gitlabLater,
 }
 
 var roles = map[string]int{
@@ -566,6 +567,16 @@ func gitlabAddHook(s *story, c *call) error {
 	}
 	s.lab.AddHook(id, gitlabsim.Hook{URL: s.publicURL + "/webhooks/gitlab", Token: storySecret})
 	return nil
+}
+
+// gitlab later DURATION lets time pass in GitLab, where everything else happens within a second.
+func gitlabLater(s *story, c *call) error {
+	if err := c.want(1, 1); err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(c.args[0])
+	s.ahead.Add(int64(d))
+	return err
 }
 
 // gitlab wait STATUS waits until the pipeline has it.

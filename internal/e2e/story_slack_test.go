@@ -193,7 +193,20 @@ func slackClick(s *story, c *call) error {
 		return err
 	}
 	seen, err := s.slack.Click(s.ctx, who, m.Ref(), button)
+	if now, changed := s.replaced(who, m); changed && err == nil {
+		seen.Ephemerals = append(seen.Ephemerals, now)
+	}
 	return s.seen(c, seen, err)
+}
+
+// replaced is what a private message became by a click on it.
+func (s *story) replaced(who string, old slacksim.Message) (slacksim.Message, bool) {
+	for _, m := range s.slack.Ephemerals(who) {
+		if old.Ephemeral && m.TS == old.TS {
+			return m, slacksim.Text(m) != slacksim.Text(old)
+		}
+	}
+	return slacksim.Message{}, false
 }
 
 // findButton looks for the newest message that has the button.

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -43,6 +44,8 @@ type story struct {
 
 	slackURL, labURL, publicURL string
 
+	ahead atomic.Int64 // how far GitLab's clock is ahead, in nanoseconds: time that a story lets pass
+
 	mu    sync.Mutex
 	proc  *process // nil while the program does not run
 	log   []byte   // what all its lives wrote to standard error
@@ -64,7 +67,7 @@ func newStory(ctx context.Context, e *testscript.Env, program string) error {
 	slackServer := httptest.NewServer(s.slack)
 	s.slackURL = slackServer.URL
 	s.slack.SetBaseURL(slackServer.URL)
-	s.lab = gitlabsim.New(gitlabsim.Options{})
+	s.lab = gitlabsim.New(gitlabsim.Options{Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }})
 	labServer := httptest.NewServer(s.lab)
 	s.labURL = labServer.URL
 	s.lab.SetURL(labServer.URL)
