@@ -1,8 +1,10 @@
 package storage
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
+	"math"
 	"strconv"
 
 	"kovra.dev/chatops/internal/kovra"
@@ -151,11 +153,16 @@ type ActionQuery struct {
 	Limit  int
 }
 
-// Actions returns what the query selects.
+// Actions returns what the query selects. It reads little more than that, however many are stored.
 func (tx *Tx) Actions(q ActionQuery) ([]kovra.Action, error) {
-	return list(tx, tx.scanAction, "SELECT "+actionColumns+` FROM actions
-		WHERE (?1 = '' OR app = ?1) AND (?2 = 0 OR run = ?2) AND (?3 = 0 OR id < ?3) ORDER BY id DESC LIMIT ?4`,
-		q.App, q.Run, q.Before, q.Limit)
+	query, args := "SELECT "+actionColumns+" FROM actions WHERE id < ?", []any{cmp.Or(q.Before, math.MaxInt64)}
+	if q.App != "" {
+		query, args = query+" AND app = ?", append(args, q.App)
+	}
+	if q.Run != 0 {
+		query, args = query+" AND run = ? AND run <> 0", append(args, q.Run)
+	}
+	return list(tx, tx.scanAction, query+" ORDER BY id DESC LIMIT ?", append(args, q.Limit)...)
 }
 
 // MarkLate says that nobody waits for the answer inside a request any more.

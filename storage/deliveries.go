@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"time"
 
 	"kovra.dev/chatops/internal/kovra"
@@ -29,10 +30,32 @@ func scanDelivery(s scanner) (kovra.Delivery, error) {
 	return d, err
 }
 
-// PendingDeliveries returns those that were not looked at, in order of arrival.
+// pendingBytes bounds the bodies that PendingDeliveries holds in memory, but for the last.
+const pendingBytes = 8 << 20
+
+var errEnough = errors.New("enough read")
+
+// PendingDeliveries returns those that were not looked at, in order of arrival: at most
+// limit, and fewer when their bodies are large. None means that there is none.
 func (tx *Tx) PendingDeliveries(limit int) ([]kovra.Delivery, error) {
-	return list(tx, scanDelivery, `SELECT id, key, kind, body, at, outcome, note, project, settled
+	var out []kovra.Delivery
+	size := 0
+	err := tx.each(func(s scanner) error {
+		d, err := scanDelivery(s)
+		if err != nil {
+			return err
+		}
+		out = append(out, d)
+		if size += len(d.Body); size >= pendingBytes {
+			return errEnough
+		}
+		return nil
+	}, `SELECT id, key, kind, body, at, outcome, note, project, settled
 		FROM deliveries WHERE outcome = '' ORDER BY id LIMIT ?`, limit)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return out, err
 }
 
 // SettleDelivery records what became of a delivery.
@@ -80,9 +103,14 @@ func (tx *Tx) ReplayDelivery(id int64) error {
 	return nil
 }
 
-// PruneDeliveries removes settled deliveries that came before a time and returns how many.
+// prunedAtOnce keeps a long sleep from ending in a long transaction.
+const prunedAtOnce = 1000
+
+// PruneDeliveries removes settled deliveries that came before a time, not too many at
+// once, and returns how many.
 func (tx *Tx) PruneDeliveries(before time.Time) (int64, error) {
-	res, err := tx.exec("DELETE FROM deliveries WHERE at < ? AND outcome <> ''", stamp(before))
+	res, err := tx.exec("DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE at < ? AND outcome <> '' LIMIT ?)",
+		stamp(before), prunedAtOnce)
 	if err != nil {
 		return 0, err
 	}

@@ -15,7 +15,7 @@ import (
 
 const (
 	intakeBatch = 200              // deliveries of one transaction
-	soon        = time.Millisecond // more deliveries wait
+	soon        = time.Millisecond // more deliveries may wait
 )
 
 // IntakeOptions are what an [Intake] works with.
@@ -63,13 +63,14 @@ type item struct {
 	bad  error // why it could not be read
 }
 
-// Reconcile folds up to 200 pending deliveries; the key says nothing (it is the 0 of
+// Reconcile folds up to 200 pending deliveries, fewer when they are large, and asks to
+// be called again until there are none; the key says nothing (it is the 0 of
 // [kovra.RefDelivery]). A delivery that cannot be used becomes a dead letter and
 // holds up no other; an error means that the database did not work, and that
 // nothing is lost.
-func (in *Intake) Reconcile(ctx context.Context, _ int64) (after time.Duration, err error) {
+func (in *Intake) Reconcile(ctx context.Context, _ int64) (time.Duration, error) {
 	var pending []kovra.Delivery
-	err = in.db.Read(ctx, func(tx *storage.Tx) (err error) {
+	err := in.db.Read(ctx, func(tx *storage.Tx) (err error) {
 		pending, err = tx.PendingDeliveries(intakeBatch)
 		return err
 	})
@@ -87,10 +88,7 @@ func (in *Intake) Reconcile(ctx context.Context, _ int64) (after time.Duration, 
 	if err := in.foldAll(ctx, items); err != nil {
 		return 0, err
 	}
-	if len(pending) == intakeBatch {
-		after = soon
-	}
-	return after, nil
+	return soon, nil
 }
 
 // foldAll folds the items in one transaction; if one of them is at fault, each in

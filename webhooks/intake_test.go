@@ -104,7 +104,7 @@ func TestIntakeWorksInBatches(t *testing.T) {
 	if err != nil || after != soon || db.Commits() != before+1 {
 		t.Fatalf("after %v, %v, %d commits", after, err, db.Commits()-before)
 	}
-	if after, err = in.Reconcile(t.Context(), 0); err != nil || after != 0 {
+	if after, err = in.Reconcile(t.Context(), 0); err != nil || after != soon {
 		t.Fatalf("after %v, %v", after, err)
 	}
 	if after, err = in.Reconcile(t.Context(), 0); err != nil || after != 0 || db.Commits() != before+2 {
