@@ -105,7 +105,8 @@ function JobActions({ job, lab, act }) {
 		${runs && go("cancel", "Cancel")}
 		${job.status === "manual" && go("play", "Play in GitLab")}
 		${ended && go("retry", "Retry in GitLab")}
-		${["created", "skipped"].includes(job.status) && html`<span class="quiet">It waits for the stages before it.</span>`}
+		${job.status === "created" && html`<span class="quiet">It waits for the stages before it.</span>`}
+		${job.status === "skipped" && html`<span class="quiet">A stage before it did not pass.</span>`}
 		<a href=${job.url} target="_blank" rel="noopener noreferrer">Log ↗</a>
 	</div>`;
 }
