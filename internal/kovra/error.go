@@ -3,6 +3,7 @@ package kovra
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -33,7 +34,7 @@ func (e *Error) Error() string {
 	if e.Err == nil {
 		return e.Public
 	}
-	return fmt.Sprintf("%s: %v", e.Public, e.Err)
+	return fmt.Sprintf("%s: %v", strings.TrimRight(e.Public, "."), e.Err)
 }
 
 // Unwrap returns the cause.
