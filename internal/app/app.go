@@ -195,6 +195,12 @@ func (a *App) kick(r kovra.Ref) {
 	}
 }
 
+func (a *App) remind(r kovra.Ref) {
+	if l := a.loops[r.Kind]; l != nil {
+		l.Remind(r.ID)
+	}
+}
+
 // routes puts the HTTP side together.
 func (a *App) routes(lab *gitlab.Client, slack *bot.Client, gate *identity.Identity) error {
 	handler := bot.NewHandler(bot.HandlerOptions{
@@ -302,28 +308,35 @@ func (a *App) housekeeping(ctx context.Context) error {
 	}
 }
 
+// sweep reminds the loops of all that is open. What waits out the pause after a failure
+// is left to it.
 func (a *App) sweep(ctx context.Context) error {
 	for ref, err := range a.db.Dirty(ctx) {
 		if err != nil {
 			return err
 		}
-		a.kick(ref)
+		a.remind(ref)
 	}
 	now := a.db.Now()
+	var projects []kovra.Project
+	var quiet []int64
+	err := a.db.Read(ctx, func(tx *storage.Tx) (err error) {
+		if projects, err = tx.LinkedProjects(); err != nil {
+			return err
+		}
+		quiet, err = tx.QuietRuns(latest(a.born, now.Add(-quietAfter)), quietAtOnce)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range projects {
+		a.remind(kovra.Ref{Kind: kovra.RefProject, ID: p.ID})
+	}
 	return a.db.Update(ctx, func(tx *storage.Tx) error {
-		projects, err := tx.LinkedProjects()
-		if err != nil {
-			return err
-		}
-		for _, p := range projects {
-			tx.KickProject(p.ID)
-		}
-		quiet, err := tx.QuietRuns(latest(a.born, now.Add(-quietAfter)), quietAtOnce)
-		if err != nil {
-			return err
-		}
 		for _, id := range quiet {
-			if err := tx.MarkStale(id); err != nil {
+			// Those that cannot be read must not keep the others from their turn.
+			if err := errors.Join(tx.MarkStale(id), tx.Heard(id)); err != nil {
 				return err
 			}
 		}

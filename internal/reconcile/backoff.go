@@ -36,21 +36,44 @@ func (b Backoff) pause(failures int) time.Duration {
 	return d/2 + rand.N(d/2+1) //nolint:gosec // spreads load; nobody gains by guessing it
 }
 
-// failures counts the failures in a row of each key. Keys without failures take no room.
+// failures counts the failures in a row of each key, and knows until when it waits.
+// Keys without failures take no room.
 type failures[K comparable] struct {
-	mu    sync.Mutex
-	count map[K]int
+	mu sync.Mutex
+	of map[K]failure
+}
+
+type failure struct {
+	count int
+	until time.Time
 }
 
 func (f *failures[K]) add(key K) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.count[key]++
-	return f.count[key]
+	one := f.of[key]
+	one.count++
+	f.of[key] = one
+	return one.count
+}
+
+func (f *failures[K]) until(key K, t time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	one := f.of[key]
+	one.until = t
+	f.of[key] = one
+}
+
+// wait reports whether the key waits out a pause.
+func (f *failures[K]) wait(key K, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return now.Before(f.of[key].until)
 }
 
 func (f *failures[K]) forget(key K) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.count, key)
+	delete(f.of, key)
 }

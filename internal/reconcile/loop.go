@@ -118,7 +118,7 @@ func New[K comparable](r Reconciler[K], o Options) *Loop[K] {
 		opts:       o.withDefaults(),
 		order:      order,
 		queue:      workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[K]{Queue: order}),
-		failures:   failures[K]{count: map[K]int{}},
+		failures:   failures[K]{of: map[K]failure{}},
 	}
 }
 
@@ -130,6 +130,15 @@ func (l *Loop[K]) Name() string { return l.opts.Name }
 // to exactly one more pass; a key that waits out a pause is looked at now, and
 // once more when the pause would have ended. Kicks before Run are kept, kicks after Run has ended do nothing.
 func (l *Loop[K]) Kick(key K) { l.queue.Add(key) }
+
+// Remind is Kick for what is no news: a key that waits out the pause after a failure is
+// left to it. Who kicks everything that is dirty now and then uses it, so that a peer
+// in trouble is not asked for everything at that pace.
+func (l *Loop[K]) Remind(key K) {
+	if !l.failures.wait(key, time.Now()) {
+		l.Kick(key)
+	}
+}
 
 // Len returns how many keys wait for a worker. Keys in hand and keys that wait
 // out a pause do not count.
@@ -218,10 +227,14 @@ func (l *Loop[K]) pause(key K, err error) time.Duration {
 		error
 		RetryAfter() time.Duration
 	}
+	var d time.Duration
 	if told, ok := errors.AsType[asker](err); ok && told.RetryAfter() > 0 {
-		return told.RetryAfter()
+		d = told.RetryAfter()
+	} else {
+		d = l.opts.Backoff.pause(l.failures.add(key))
 	}
-	return l.opts.Backoff.pause(l.failures.add(key))
+	l.failures.until(key, time.Now().Add(d))
+	return d
 }
 
 // call is one call of the reconciler, bounded in time, panics turned into errors.

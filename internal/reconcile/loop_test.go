@@ -287,6 +287,31 @@ func TestAnErrorMayNameItsPause(t *testing.T) {
 	})
 }
 
+// A reminder is no news: it does not shorten the pause after a failure, as a kick does.
+func TestAReminderLeavesPausesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		r := run(t, reconcile.Options{}, func(context.Context, string) (time.Duration, error) {
+			if calls++; calls == 1 || calls == 3 {
+				return 0, told(time.Minute)
+			}
+			return 0, nil
+		})
+		r.Remind("a")
+		settle(30 * time.Second)
+		r.Remind("a")
+		settle(31 * time.Second)
+		r.want(t, "a@0s", "a@1m0s")
+		r.Remind("a") // fails again
+		settle(10 * time.Second)
+		r.Kick("a")
+		synctest.Wait()
+		r.Remind("a") // there is no pause any more
+		synctest.Wait()
+		r.want(t, "a@0s", "a@1m0s", "a@1m1s", "a@1m11s", "a@1m11s")
+	})
+}
+
 func TestAPanicIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
