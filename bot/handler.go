@@ -198,12 +198,12 @@ func (h *Handler) may(ctx context.Context, ask asker, need kovra.Permission, app
 // mayRead is nil when the person may read the app. An app that one may not see is
 // like an app that does not exist.
 func (h *Handler) mayRead(ctx context.Context, ask asker, app string) error {
+	ctx, cancel := context.WithTimeout(ctx, gatePatience) // for both questions
+	defer cancel()
 	err := h.may(ctx, ask, kovra.MayRead, app)
 	if kovra.KindOf(err) != kovra.Denied {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, gatePatience)
-	defer cancel()
 	if _, err := h.Gate.Visible(ctx, ask.person); kovra.KindOf(err) == kovra.Denied {
 		return err // they may not use the bot at all, and this tells nothing of apps
 	}

@@ -129,6 +129,19 @@ func TestClickThatIsNotAllowed(t *testing.T) {
 	d.none()
 }
 
+// Somebody of another organisation sees the card in a shared channel, and learns why it
+// does nothing for them.
+func TestClickByForeigner(t *testing.T) {
+	d := newDesk(t)
+	d.sim.AddUser(slacksim.User{ID: "UGUEST", Name: "guest", TeamID: "TOTHER"})
+	d.sim.SetChannel("C1", func(c *slacksim.Channel) { c.Members = append(c.Members, "UGUEST") })
+	card := d.card("C1", d.failed())
+	for _, button := range []string{"Retry", "Jobs", "Run Pipeline"} {
+		wantText(t, d.click("UGUEST", card.Ref(), button).Text(), "Only people of the organisation")
+	}
+	d.none()
+}
+
 func TestClickOnThreadWithoutProject(t *testing.T) {
 	d := newDesk(t)
 	run := d.failed()

@@ -444,6 +444,8 @@ func (g *fakeGate) May(ctx context.Context, p kovra.Person, need kovra.Permissio
 	switch {
 	case g.down != nil:
 		return g.down
+	case p.Team == "TOTHER":
+		return kovra.Errorf(kovra.Denied, "Only people of the organisation may use this bot.")
 	case strings.HasPrefix(p.ID, "UADMIN"):
 		return nil
 	case need == kovra.MayAdmin:
@@ -462,6 +464,9 @@ func (g *fakeGate) Visible(ctx context.Context, p kovra.Person) (apps []kovra.Ap
 	}
 	if g.down != nil {
 		return nil, g.down
+	}
+	if p.Team == "TOTHER" {
+		return nil, kovra.Errorf(kovra.Denied, "Only people of the organisation may use this bot.")
 	}
 	err = g.db.Read(ctx, func(tx *storage.Tx) error {
 		apps, err = tx.Apps()

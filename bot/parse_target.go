@@ -92,6 +92,11 @@ func (c Command) resolveRef(apps, channelApps []string) (Target, error) {
 		return Target{App: app, Ref: c.Words[0]}, err
 	default:
 		app, err := c.app(c.Words[:1], apps, channelApps)
+		if _, near := nearest(c.Words[0], apps); err != nil && !near && c.Verb == VerbList {
+			if _, near = nearestSpec(GroupPipeline, c.Words[0]); near {
+				err = unknownVerb(GroupPipeline, c.Words[0]) // a misspelt command, not an app
+			}
+		}
 		return Target{App: app, Ref: c.Words[1]}, err
 	}
 }

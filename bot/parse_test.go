@@ -121,6 +121,8 @@ func TestResolve(t *testing.T) {
 		{"/pipeline", "main", nil, Target{}, "Which app?"},
 		{"/pipeline", "wbe", two, Target{}, "Did you mean web?"},
 		{"/pipeline", "web wbe", two, Target{App: "web", Ref: "wbe"}, ""},
+		{"/pipeline", "rnu main", one, Target{}, `no command "rnu". Did you mean /pipeline run?`},
+		{"/pipeline", "zzzzzz main", one, Target{}, `no app "zzzzzz"`},
 		{"/pipeline", "run shpo main", one, Target{}, `no app "shpo". Did you mean shop?`},
 		{"/pipeline", "run zzzzzz main", one, Target{}, `no app "zzzzzz". All apps`},
 		{"/pipeline", "cancel #12", one, Target{App: "web", ID: 12}, ""},

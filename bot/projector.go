@@ -431,7 +431,7 @@ func (s *showing) tellOwners(ctx context.Context, r *Refusal, subs []kovra.Subsc
 		if owner == "" {
 			continue
 		}
-		text := fmt.Sprintf(saysPaused, strings.Join(apps, ", "), channel(s.thread.Channel), r.reason())
+		text := fmt.Sprintf(saysPaused, listed(apps, maxChannel), channel(s.thread.Channel), r.reason())
 		if err := s.slack.Tell(ctx, owner, text); err != nil {
 			s.log.WarnContext(ctx, "could not tell the owner of a subscription", "channel", s.thread.Channel, "err", err)
 		}

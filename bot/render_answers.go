@@ -41,9 +41,15 @@ const maxChoices = 20
 
 func (c *Choose) answer() Answer { return RenderChoose(c) }
 
-// RenderChoose asks which app is meant. Each button carries the whole command.
+// RenderChoose asks which app is meant. Each button carries the whole command; values of
+// variables are not shown again.
 func RenderChoose(c *Choose) Answer {
-	head := fmt.Sprintf(saysWhichApp, code(c.Command.typed(), 100))
+	shown := c.Command
+	shown.Vars = slices.Clone(shown.Vars)
+	for i := range shown.Vars {
+		shown.Vars[i].Value = ellipsis
+	}
+	head := fmt.Sprintf(saysWhichApp, code(shown.typed(), 100))
 	var buttons []*slack.ButtonBlockElement
 	for _, app := range c.Apps[:min(len(c.Apps), maxChoices)] {
 		value := strings.ToValidUTF8(c.Command.WithApp(app).String(), "\uFFFD")

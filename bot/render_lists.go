@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/slack-go/slack"
 
@@ -94,7 +95,7 @@ func RenderApps(rows []AppRow) Answer {
 		lines = append(lines, appLine(r))
 	}
 	blocks := []slack.Block{section("*" + head + "*")}
-	return fit(Answer{Text: head, Blocks: append(blocks, sections(lines, "app", 7000)...)})
+	return fit(Answer{Text: head, Blocks: append(blocks, sections(lines, "apps", 7000)...)})
 }
 
 func appLine(r AppRow) string {
@@ -144,7 +145,7 @@ func sections(lines []string, what string, budget int) []slack.Block {
 		lines, budget = lines[n:], budget-size
 	}
 	if len(lines) > 0 {
-		blocks = append(blocks, contextLine("and "+plural(len(lines), "more "+what, "more "+what+"s")))
+		blocks = append(blocks, contextLine(fmt.Sprintf("and %d more %s", len(lines), what)))
 	}
 	return blocks
 }
@@ -165,7 +166,7 @@ func RenderApp(r AppRow) Answer {
 	}
 	lines = append(lines, "Webhook: "+hookText(r.Project))
 	blocks := []slack.Block{section(lines...)}
-	blocks = append(blocks, sections(subscriptionLines(r.Subscriptions, false), "channel", 3000)...)
+	blocks = append(blocks, sections(subscriptionLines(r.Subscriptions, false), "channels", 3000)...)
 	if len(r.Subscriptions) == 0 {
 		blocks = append(blocks, contextLine(saysNoChannel))
 	}
@@ -209,11 +210,14 @@ func RenderSubscriptions(subs []kovra.Subscription) Answer {
 		return notice(saysNoSubscriptions)
 	}
 	head := plural(len(subs), "subscription", "subscriptions")
-	return fit(Answer{Text: head, Blocks: append([]slack.Block{section("*" + head + "*")}, sections(subscriptionLines(subs, true), "subscription", 7000)...)})
+	return fit(Answer{Text: head, Blocks: append([]slack.Block{section("*" + head + "*")}, sections(subscriptionLines(subs, true), "subscriptions", 7000)...)})
 }
 
 // AuditPage is how many entries one page of the record has.
 const AuditPage = 20
+
+// auditSpace is how many characters those may have together; one never has as many.
+const auditSpace = 8500
 
 // AuditRow is one entry of the record; Run is zero where the action was not about a pipeline.
 type AuditRow struct {
@@ -232,10 +236,16 @@ func RenderAudit(app string, rows []AuditRow, older int64) Answer {
 		return notice(head + "\n" + saysNoAudit)
 	}
 	var lines []string
-	for _, r := range rows {
-		lines = append(lines, auditLine(r))
+	size := 0
+	for i, r := range rows {
+		line := auditLine(r)
+		if size += utf8.RuneCountInString(line) + 1; size > auditSpace {
+			older = rows[i-1].Action.ID // the next page begins where this one is full
+			break
+		}
+		lines = append(lines, line)
 	}
-	blocks := append([]slack.Block{section(head)}, sections(lines, "entry", 8500)...)
+	blocks := append([]slack.Block{section(head)}, sections(lines, "entries", maxMessage)...)
 	if older != 0 {
 		place := buttonPlace(app, "")
 		place.Before = older

@@ -280,6 +280,37 @@ func TestRenderManyStates(t *testing.T) {
 	}
 }
 
+// Entries that find no room on a page are on the next one.
+func TestAuditSkipsNothing(t *testing.T) {
+	var rows []AuditRow
+	for i := range AuditPage {
+		rows = append(rows, AuditRow{Action: kovra.Action{
+			ID: int64(100 - i), Kind: kovra.ActLink, App: strings.Repeat("a", 40), State: kovra.ActionFailed, By: kovra.Person{ID: "U1"},
+			Params:  kovra.Params{Project: fmt.Sprint("n", 100-i, strings.Repeat("<", 200))},
+			Outcome: kovra.Outcome{Reason: strings.Repeat("&", 200)},
+		}})
+	}
+	a := RenderAudit("", rows, 0)
+	if err := Check(a.Blocks, a.Text); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(a.Blocks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := int64(0)
+	for _, r := range rows {
+		if strings.Contains(string(raw), fmt.Sprint("n", r.Action.ID)) {
+			last = r.Action.ID
+		}
+	}
+	next := buttonPlace("", "")
+	next.Before = last
+	if last == rows[AuditPage-1].Action.ID || !strings.Contains(string(raw), `"`+next.String()+`"`) {
+		t.Errorf("the last entry shown is %d, and Older does not begin there: %s", last, raw)
+	}
+}
+
 func TestRenderBroadcast(t *testing.T) {
 	end := kovra.Result{FinishedAt: time.Unix(1_772_000_000, 0), Status: kovra.Failed, News: kovra.Broken}
 	tests := []struct {

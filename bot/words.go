@@ -50,7 +50,7 @@ const (
 	saysPickProject  = "Please choose a project."
 	saysVariables    = "One KEY=VALUE a line. Values are kept encrypted until they are used, then wiped."
 	saysInputs       = "One NAME=VALUE a line, for pipelines that declare inputs."
-	saysWhichProject = "Which GitLab project is *%s*? This channel is subscribed to it."
+	saysWhichProject = "Which GitLab project is *%s*? This channel will hear of its pipelines."
 	saysNoWay        = "There is no way to answer."
 
 	labelDown     = "GitLab does not answer; taken as typed"
@@ -237,7 +237,7 @@ const (
 	saysHookByHand      = "⚠️ *The webhook has to be set up by hand*"
 	saysHookSecret      = "the value of KOVRA_GITLAB_WEBHOOK_SECRET"
 	saysHookEvents      = "Pipeline events, Job events, Push events"
-	saysHookUnknown     = "none known; without it news come late"
+	saysHookUnknown     = "none known; without it news comes late"
 	saysExisting        = "%s that exist already are listed by `/pipeline`, but get no thread."
 	saysInvite          = "⚠️ I cannot post in %s yet. Type `/invite @kovra` there."
 	saysPaused          = "I can post nothing more about %s in %s: %s. The subscription is paused; once that is mended, type `/kovra subscribe` there."
@@ -259,13 +259,13 @@ var about = map[string]string{
 	VerbPlay:          "start a manual job",
 	VerbLog:           "the log of a job",
 	VerbLink:          "link an app to a GitLab project and subscribe this channel",
-	VerbUnlink:        "take the project away; the app stays",
+	VerbUnlink:        "take the project away from an app; the app stays",
 	VerbApps:          "all apps",
 	VerbApp:           "one app in detail",
 	VerbAppCreate:     "an app without a project",
 	VerbAppDelete:     "delete an app",
 	VerbSubscribe:     "tell this channel of an app",
-	VerbUnsubscribe:   "stop that",
+	VerbUnsubscribe:   "tell this channel no more of an app",
 	VerbSubscriptions: "which channel hears of what",
 	VerbAudit:         "who did what",
 }
