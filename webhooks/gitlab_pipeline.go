@@ -24,6 +24,7 @@ type pipelineHook struct {
 		FinishedAt moment     `json:"finished_at"`
 		Duration   seconds    `json:"duration"`
 		URL        link       `json:"url"`
+		Protected  flag       `json:"protected_ref"` // not told by old versions
 	} `json:"object_attributes"`
 	MergeRequest struct {
 		IID    number `json:"iid"`
@@ -109,7 +110,7 @@ func (p *pipelineHook) run(project int64) kovra.Run {
 	if r.URL == "" {
 		r.URL = p.Project.page("pipelines", r.Remote)
 	}
-	r.Protected = protected(&r, &p.Project)
+	r.Protected = protected(&r, &p.Project) || bool(a.Protected) && r.Kind() != "merge_request"
 	return r
 }
 

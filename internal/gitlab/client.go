@@ -28,6 +28,7 @@ const (
 
 	rememberedCommits = 1024
 	rememberedParents = 1024
+	rememberedRefs    = 1024
 )
 
 // Options say which GitLab to speak to and as whom.
@@ -54,6 +55,7 @@ type Client struct {
 
 	commits *memory[commitKey, commit]
 	parents *memory[pipelineKey, kovra.Parent]
+	refs    *memory[refKey, branch]
 
 	mu    sync.Mutex
 	me    kovra.GitLabUser // zero until known
@@ -74,6 +76,7 @@ func New(o Options) (*Client, error) {
 		base: base, token: o.Token, log: o.Log, now: o.Now, timeout: o.Timeout,
 		commits: newMemory[commitKey, commit](rememberedCommits),
 		parents: newMemory[pipelineKey, kovra.Parent](rememberedParents),
+		refs:    newMemory[refKey, branch](rememberedRefs),
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -138,8 +141,8 @@ type call struct {
 
 // do makes one request within the client's deadline and judges its end.
 func (c *Client) do(ctx context.Context, what call, fn func(gl.RequestOptionFunc) (*gl.Response, error)) error {
-	if wait := c.limited(); wait > 0 {
-		return &kovra.Error{Kind: kovra.Unavailable, Public: "GitLab limits how often it may be asked" + forHowLong(wait) + ".", Retry: wait}
+	if err := c.mayAsk(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -156,6 +159,14 @@ func (c *Client) do(ctx context.Context, what call, fn func(gl.RequestOptionFunc
 		body = refused.Body
 	}
 	return c.refused(what, answer.Response, body)
+}
+
+// mayAsk is an error of kind Unavailable while GitLab wants to be left alone.
+func (c *Client) mayAsk() error {
+	if wait := c.limited(); wait > 0 {
+		return &kovra.Error{Kind: kovra.Unavailable, Public: "GitLab limits how often it may be asked" + forHowLong(wait) + ".", Retry: wait}
+	}
+	return nil
 }
 
 // limited is how long GitLab wants to be left alone. Its limits are per user, and

@@ -33,6 +33,9 @@ func (c *Client) Job(ctx context.Context, projectID, id int64) (kovra.Job, int64
 // longer than the client's timeout ends it, with an error of kind Unavailable.
 func (c *Client) Trace(ctx context.Context, projectID, id int64) (io.ReadCloser, error) {
 	what := call{doing: fmt.Sprintf("read the log of job %d", id), noun: fmt.Sprintf("job %d", id)}
+	if err := c.mayAsk(); err != nil {
+		return nil, err
+	}
 	url := fmt.Sprintf("%s%sprojects/%d/jobs/%d/trace", c.base, apiPath, projectID, id)
 	ctx, cancel := context.WithCancel(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -18,6 +18,7 @@ import (
 const (
 	jobPages         = 50 // 5,000 jobs, far above GitLab's own limit for a pipeline
 	parentCandidates = 10
+	refFresh         = 10 * time.Minute // for so long a branch is taken to be as protected as it was
 )
 
 var mergeRequestRef = regexp.MustCompile(`^refs/merge-requests/([0-9]+)/(head|merge|train)$`)
@@ -29,10 +30,18 @@ type (
 		sha     string
 	}
 	commit struct{ title, author string }
+	refKey struct {
+		project int64
+		ref     string
+	}
+	branch struct {
+		protected bool
+		at        time.Time
+	}
 )
 
 // Pipeline reads a pipeline whole: itself, all attempts at all jobs, and its trigger
-// jobs. The default branch tells which refs are protected. At and Base of the
+// jobs. News of the default branch, protected ones and tags matter most; Protected tells. At and Base of the
 // observation are left to the caller. Commit, merge request and parent are read
 // where GitLab gives them; those that may not be seen are left out.
 func (c *Client) Pipeline(ctx context.Context, projectID, id int64, defaultBranch string) (kovra.Observation, error) {
@@ -72,7 +81,7 @@ func (c *Client) Pipeline(ctx context.Context, projectID, id int64, defaultBranc
 func (c *Client) placeRef(ctx context.Context, run *kovra.Run, defaultBranch string) error {
 	m := mergeRequestRef.FindStringSubmatch(run.Ref)
 	if m == nil {
-		run.Protected = run.Tag || (defaultBranch != "" && run.Ref == defaultBranch)
+		run.Protected = run.Tag || (defaultBranch != "" && run.Ref == defaultBranch) || c.protected(ctx, run.Project, run.Ref)
 		return nil
 	}
 	iid, err := strconv.ParseInt(m[1], 10, 64)
@@ -94,6 +103,26 @@ func (c *Client) placeRef(ctx context.Context, run *kovra.Run, defaultBranch str
 	run.Ref = mr.SourceBranch
 	run.MR = kovra.MergeRequest{IID: iid, Title: mr.Title, URL: mr.WebURL, Target: mr.TargetBranch}
 	return nil
+}
+
+// protected reports whether a branch is protected; that is remembered for a while. It
+// decides on nothing but where news are shown: when it cannot be read it is taken for no.
+func (c *Client) protected(ctx context.Context, projectID int64, ref string) bool {
+	key := refKey{projectID, ref}
+	if known, ok := c.refs.get(key); (ok && c.now().Sub(known.at) < refFresh) || ref == "" {
+		return known.protected
+	}
+	b, err := fetch(ctx, c, call{doing: "read branch " + shorten(ref), noun: "such branch"},
+		func(o gl.RequestOptionFunc) (*gl.Branch, *gl.Response, error) {
+			return c.gl.Branches.GetBranch(projectID, ref, o)
+		})
+	if unlessUnseen(err) != nil {
+		c.log.DebugContext(ctx, "branch not readable", "project", projectID, "err", err)
+		return false
+	}
+	known := branch{protected: err == nil && b.Protected, at: c.now()}
+	c.refs.put(key, known)
+	return known.protected
 }
 
 // unlessUnseen drops the error about a detail that the token may not see: the next

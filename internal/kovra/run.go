@@ -49,7 +49,7 @@ type Run struct {
 	DrivenVersion int64 `json:"-"` // what dispatch has looked at
 	// ObservedAt is when GitLab last told us anything of this run.
 	ObservedAt time.Time `json:"-"`
-	// Protected says that the ref is the default branch or a tag, where broadcasts are on by default.
+	// Protected says that the ref is the default branch, a protected one or a tag, where broadcasts are on by default.
 	Protected bool `json:"protected,omitempty"`
 }
 
