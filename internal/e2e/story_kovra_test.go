@@ -226,6 +226,9 @@ func kovraSettle(s *story, _ *call) error {
 	left, quiet := "", 0
 	settled := s.until(func() bool {
 		left = ""
+		if s.sending.Load() {
+			left = "a webhook is on its way"
+		}
 		if n := len(s.lab.Waiting()); n > 0 {
 			left = fmt.Sprintf("%d webhooks wait", n)
 		}

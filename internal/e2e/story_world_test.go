@@ -44,7 +44,8 @@ type story struct {
 
 	slackURL, labURL, publicURL string
 
-	ahead atomic.Int64 // how far GitLab's clock is ahead, in nanoseconds: time that a story lets pass
+	sending atomic.Bool  // a webhook may be on its way
+	ahead   atomic.Int64 // how far GitLab's clock is ahead, in nanoseconds: time that a story lets pass
 
 	mu    sync.Mutex
 	proc  *process // nil while the program does not run
@@ -77,8 +78,11 @@ func newStory(ctx context.Context, e *testscript.Env, program string) error {
 		s.lab.AddUser(gitlabsim.User{Username: name, Name: strings.ToUpper(name[:1]) + name[1:]})
 	}
 	s.slack.AddChannel(slacksim.Channel{ID: channelID("deploys"), Name: "deploys", Members: []string{userID("alice"), userID("bob")}})
-	sent := make(chan error, 1)
-	go func() { sent <- s.lab.Run(ctx) }()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		s.courier()
+	}()
 	e.Values[storyKey{}] = s
 	e.Vars = append(e.Vars, "GITLAB="+s.labURL, "PUBLIC="+s.publicURL, "SECRET="+storySecret, "DB="+filepath.Join(s.dir, "kovra.db"))
 	e.Defer(func() {
@@ -102,6 +106,23 @@ func (s *story) front(transport http.RoundTripper) http.Handler {
 			r.SetURL(&url.URL{Scheme: "http", Host: s.address()})
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+}
+
+// courier sends GitLab's webhooks as they come. Unlike the simulator's own one it leaves
+// jobs that are being cancelled alone: a story says when they end.
+func (s *story) courier() {
+	tick := time.NewTicker(storyTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.sending.Store(true)
+		_ = s.lab.SendAll(s.ctx) // what could not be delivered is lost, as it is with GitLab
+		s.sending.Store(false)
 	}
 }
 
