@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/slack-go/slack"
 
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/internal/slacksim"
@@ -331,6 +332,38 @@ func gateDown(t *testing.T) {
 		t.Errorf("got %q, want no inner detail", got)
 	}
 	d.none()
+}
+
+// Whatever is typed, the answer keeps Slack's limits and mentions, links and formats nothing.
+func TestHostileCommands(t *testing.T) {
+	d := newDesk(t)
+	d.ends(kovra.ActionFailed, kovra.Outcome{Kind: kovra.Invalid, Reason: strings.Join(hostile, " ")})
+	d.pipeline(kovra.Run{Project: 7, Remote: 55, Status: kovra.Running, Ref: strings.Repeat("<@U1>`", 2000)})
+	for _, text := range hostile {
+		for _, line := range []string{
+			"/pipeline %s", "/pipeline web %s", "/pipeline run web %s", "/pipeline run web main %s=1", "/pipeline run web main A=%s", "/pipeline run %[1]s A=%[1]s",
+			"/pipeline jobs %s", "/pipeline log web %s", "/pipeline cancel https://gitlab.example/%s/-/pipelines/5", "/pipeline jobs 55",
+			"/kovra %s", "/kovra link %[1]s %[1]s", "/kovra link web group/%s", "/kovra app %s", "/kovra audit %s", "/kovra help %s", "/build %s",
+		} {
+			command, rest, _ := strings.Cut(line, " ")
+			if strings.Contains(rest, "%") {
+				rest = fmt.Sprintf(rest, slackEscaper.Replace(text))
+			}
+			body, err := d.handler.Command(t.Context(), url.Values{"command": {command}, "text": {rest}, "channel_id": {"C2"}, "user_id": {"U1"}, "team_id": {"T1"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkBody(t, body)
+			var m struct {
+				Text   string
+				Blocks slack.Blocks
+			}
+			if err := json.Unmarshal(body, &m); err != nil {
+				t.Fatal(err)
+			}
+			checkHarmless(t, line, m.Text, m.Blocks.BlockSet)
+		}
+	}
 }
 
 func TestPersonOfCommand(t *testing.T) {
