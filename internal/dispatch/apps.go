@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -339,6 +340,9 @@ func (d *Dispatch) Projects() Projects { return Projects{d} }
 // its transactions may be a little behind what it told last time.
 const overlap = 2 * time.Minute
 
+// foldedAtOnce keeps a project with much news from holding up webhooks.
+const foldedAtOnce = 100
+
 // Reconcile re-reads what changed in a project since its watermark, and asks to be
 // called again after Options.Resync. The first pass after a start always reads.
 func (p Projects) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
@@ -361,6 +365,11 @@ func (p Projects) Reconcile(ctx context.Context, id int64) (time.Duration, error
 	if err != nil {
 		return 0, fmt.Errorf("re-read project %d: %w", id, err)
 	}
+	for some := range slices.Chunk(runs, foldedAtOnce) {
+		if err := p.db.Update(ctx, func(tx *storage.Tx) error { return foldChanged(tx, some) }); err != nil {
+			return 0, fmt.Errorf("fold changes of project %d: %w", id, err)
+		}
+	}
 	err = p.db.Update(ctx, func(tx *storage.Tx) error {
 		project, err := tx.Project(id)
 		if err != nil {
@@ -371,10 +380,7 @@ func (p Projects) Reconcile(ctx context.Context, id int64) (time.Duration, error
 		if upTo.After(project.Watermark) {
 			project.Watermark = upTo
 		}
-		if err := tx.SaveProject(project); err != nil {
-			return err
-		}
-		return foldChanged(tx, runs)
+		return tx.SaveProject(project)
 	})
 	return p.opts.Resync, err
 }

@@ -15,6 +15,8 @@ const (
 	burst = 50
 	// readLog bounds the reading of one log; it leaves the loop time to record what came of it.
 	readLog = 40 * time.Second
+	// replicas is for how long GitLab may not know yet what it has just told: it reads from copies of its database.
+	replicas = 15 * time.Second
 )
 
 // Runs brings what we know of a pipeline up to what GitLab knows.
@@ -133,8 +135,7 @@ func (r Runs) settle(run kovra.Run) time.Duration {
 // between: what was read may be old already.
 func (r Runs) readOrForget(ctx context.Context, run kovra.Run) (time.Duration, error) {
 	fresh, err := r.reread(ctx, run)
-	switch kovra.KindOf(err) {
-	case kovra.NotFound, kovra.Denied:
+	if notShown(err) && r.db.Now().Sub(run.ObservedAt) >= replicas {
 		r.opts.Log.WarnContext(ctx, "gitlab does not show a pipeline that it told us of", "run", run.ID, "project", run.Project, "err", err)
 		return 0, r.db.Update(ctx, func(tx *storage.Tx) error {
 			if err := tx.Forget(run.ID); err != nil {
@@ -200,8 +201,7 @@ func (r Runs) excerpt(ctx context.Context, j kovra.Job, beyond bool) (kovra.LogS
 	ctx, cancel := context.WithTimeout(ctx, readLog)
 	defer cancel()
 	trace, err := r.world.Pipelines.Trace(ctx, j.Project, j.ID)
-	switch kovra.KindOf(err) {
-	case kovra.NotFound, kovra.Denied:
+	if notShown(err) {
 		return kovra.LogGone, kovra.Excerpt{Note: kovra.PublicText(err)}, nil
 	}
 	if err != nil {
@@ -231,6 +231,13 @@ func (r Runs) leave(ctx context.Context, run kovra.Run) error {
 		return r.db.Update(ctx, func(tx *storage.Tx) error { return tx.Forget(run.ID) }) // a new version: we come again
 	}
 	return r.driven(ctx, run)
+}
+
+// notShown reports whether GitLab does not show a thing, and will not. That it does not
+// accept our token is nothing that the thing is to blame for.
+func notShown(err error) bool {
+	kind := kovra.KindOf(err)
+	return err != nil && (kind == kovra.NotFound || kind == kovra.Denied) && !errors.Is(err, kovra.ErrToken)
 }
 
 func ignoreNotFound(err error) error {

@@ -13,7 +13,6 @@ import (
 // A pipeline that claims to be its own parent, and two that claim each other, must not
 // hold up a worker for good.
 func TestParentsInACircleEnd(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	w.link("web", web, "C1")
 	child := func(id, parent int64) kovra.Run {
@@ -22,6 +21,7 @@ func TestParentsInACircleEnd(t *testing.T) {
 		return w.observe(o)
 	}
 	runs := []kovra.Run{child(5, 5), child(6, 7), child(7, 6)}
+	w.now = w.now.Add(time.Minute)
 	for _, r := range runs {
 		done := make(chan error, 1)
 		d := w.dispatch()
@@ -185,5 +185,50 @@ func TestExcerptHidesWhatWeInjected(t *testing.T) {
 	_, jobs := w.run(run.ID)
 	if got := jobs[0].Excerpt.Lines; len(got) != 1 || got[0].Text != "login with [MASKED] failed" {
 		t.Errorf("excerpt: %+v", got)
+	}
+}
+
+// A token that GitLab does not accept says nothing of the pipeline: with a new one all is read.
+func TestTokenRefusedForgetsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.link("web", web, "C1")
+	o := pipeline(5, kovra.Failed, failedJobs[0])
+	refused := &kovra.Error{Kind: kovra.Denied, Public: "GitLab does not accept the bot's token.", Err: kovra.ErrToken}
+	w.pipeline = func(int64) (kovra.Observation, error) { return kovra.Observation{}, refused }
+	run := w.observe(o)
+	d := w.dispatch()
+	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err == nil {
+		t.Error("no error: nobody would try again")
+	}
+	w.pipeline = func(int64) (kovra.Observation, error) { return whole(o), nil }
+	w.trace = func(int64) (io.ReadCloser, error) { return nil, refused }
+	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err == nil {
+		t.Error("no error: nobody would try again")
+	}
+	w.trace = nil
+	w.now = w.now.Add(time.Minute)
+	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err != nil {
+		t.Error(err)
+	}
+	if run, jobs := w.run(run.ID); run.WantsRead() || jobs[0].Log != kovra.LogCut {
+		t.Errorf("wants a read: %v, log: %q", run.WantsRead(), jobs[0].Log)
+	}
+}
+
+// GitLab may not know yet, when it is asked, what its webhook has just told.
+func TestNewPipelineIsNotForgottenAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.link("web", web, "C1")
+	run := w.observe(pipeline(5, kovra.Running))
+	d := w.dispatch()
+	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err == nil {
+		t.Error("no error: nobody would try again")
+	}
+	w.now = w.now.Add(time.Minute)
+	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err != nil {
+		t.Error(err)
+	}
+	if run, _ := w.run(run.ID); run.WantsRead() {
+		t.Error("asked for for ever")
 	}
 }

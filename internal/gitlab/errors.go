@@ -77,7 +77,7 @@ func (c *Client) refused(what call, resp *http.Response, body []byte) error {
 	e := &kovra.Error{Kind: kovra.Invalid, Err: r}
 	switch s := resp.StatusCode; {
 	case s == http.StatusUnauthorized:
-		e.Kind = kovra.Denied
+		e.Kind, e.Err = kovra.Denied, fmt.Errorf("%w: %w", kovra.ErrToken, r)
 		e.Public = sentence("GitLab does not accept the bot's token: " + r.words())
 	case s == http.StatusForbidden:
 		e.Kind = kovra.Denied

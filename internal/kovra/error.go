@@ -21,6 +21,10 @@ const (
 	Internal    ErrorKind = "internal"    // our fault
 )
 
+// ErrToken is the cause of a [Denied] that says nothing of the thing asked for: the peer
+// does not accept the bot's own token. Once that is mended everything can be tried again.
+var ErrToken = errors.New("the bot's token is not accepted")
+
 // Error carries a kind for machines and a sentence for people beside the cause.
 type Error struct {
 	Kind   ErrorKind
