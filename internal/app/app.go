@@ -285,7 +285,12 @@ func (a *App) serve(ctx, loops context.Context, ln net.Listener) error {
 	<-ctx.Done()
 	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer done()
-	return errors.Join(srv.Shutdown(drain), g.Wait())
+	if err := srv.Shutdown(drain); err != nil {
+		a.log.WarnContext(ctx, "requests cut short", "err", err)
+		err = srv.Close()
+		return errors.Join(err, g.Wait())
+	}
+	return g.Wait()
 }
 
 // housekeeping asks the database what is still to be done, at the start and now and
