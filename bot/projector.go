@@ -431,7 +431,11 @@ func (s *showing) tellOwners(ctx context.Context, r *Refusal, subs []kovra.Subsc
 		if owner == "" {
 			continue
 		}
-		text := fmt.Sprintf(saysPaused, listed(apps, maxChannel), channel(s.thread.Channel), r.reason())
+		says := saysPaused
+		if n > 1 {
+			says = saysPausedAll
+		}
+		text := fmt.Sprintf(says, listed(apps, maxChannel), channel(s.thread.Channel), r.reason())
 		if err := s.slack.Tell(ctx, owner, text); err != nil {
 			s.log.WarnContext(ctx, "could not tell the owner of a subscription", "channel", s.thread.Channel, "err", err)
 		}

@@ -506,6 +506,7 @@ func TestProjectorPausesAChannelThatRefuses(t *testing.T) {
 				s.update(func(tx *storage.Tx) error { // subscriptions that nobody, and somebody unknown, made
 					return errors.Join(
 						tx.SaveApp(kovra.App{Name: "a"}), tx.SaveSubscription(kovra.Subscription{App: "a", Channel: "C1"}),
+						tx.SaveApp(kovra.App{Name: "c"}), tx.SaveSubscription(kovra.Subscription{App: "c", Channel: "C1", CreatedBy: "U1"}),
 						tx.SaveApp(kovra.App{Name: "b"}), tx.SaveSubscription(kovra.Subscription{App: "b", Channel: "C1", CreatedBy: "U9"}),
 					)
 				})
@@ -526,7 +527,7 @@ func TestProjectorPausesAChannelThatRefuses(t *testing.T) {
 					return err
 				})
 				told := s.sim.Messages("DU1")
-				if len(told) != 1 || !strings.Contains(told[0].Text, tt.reason) || !strings.Contains(told[0].Text, "web") {
+				if len(told) != 1 || !strings.Contains(told[0].Text, tt.reason) || !strings.Contains(told[0].Text, "*c*, *web*") || !strings.Contains(told[0].Text, "for each app") {
 					t.Errorf("the owner was told %+v, want one message with the reason", told)
 				}
 

@@ -241,6 +241,7 @@ const (
 	saysExisting        = "%s that exist already are listed by `/pipeline`, but get no thread."
 	saysInvite          = "⚠️ I cannot post in %s yet. Type `/invite @kovra` there."
 	saysPaused          = "I can post nothing more about %s in %s: %s. The subscription is paused; once that is mended, type `/kovra subscribe` there."
+	saysPausedAll       = "I can post nothing more about %s in %s: %s. The subscriptions are paused; once that is mended, type `/kovra subscribe` there for each app."
 	saysStale           = "This button is of an earlier attempt, so nothing was done."
 	saysLookAgain       = "I am asking GitLab whether that is still so."
 	saysOtherAttempt    = "The button is of an earlier attempt; now it is attempt %d."
