@@ -20,6 +20,11 @@ const (
 	headerEvent = "X-Gitlab-Event"
 	headerKey   = "Idempotency-Key" // GitLab 17.4 and later
 
+	// Bodies larger than this are in memory a few at a time: who signs is known only when
+	// the whole body was read.
+	largeBody   = 1 << 20
+	largeAtOnce = 4
+
 	maxWord  = 100 // bytes of an event kind that are kept
 	maxKey   = 255 // a longer key is not GitLab's
 	bodyHash = "sha256:"
@@ -32,6 +37,14 @@ func (h *Handler) acceptGitLab(c *gin.Context) string {
 	signed, ok := h.gitlab.admit(r.Header, h.now())
 	if !ok {
 		return refuse(c, http.StatusUnauthorized, outcomeUnauthorized)
+	}
+	if l := r.ContentLength; l < 0 || l > largeBody && l <= h.maxBytes {
+		select {
+		case h.large <- struct{}{}:
+			defer func() { <-h.large }()
+		case <-ctx.Done():
+			return refuse(c, http.StatusServiceUnavailable, outcomeUnavailable)
+		}
 	}
 	body, err := readBody(r, h.maxBytes)
 	if err != nil {

@@ -69,6 +69,7 @@ type Handler struct {
 	slack    Slack
 	slackKey []byte
 	maxBytes int64
+	large    chan struct{} // holds a place for every large body in memory
 	log      *slog.Logger
 	now      func() time.Time
 	counted  func(route, outcome string)
@@ -89,7 +90,7 @@ func New(o Options) (*Handler, error) {
 	}
 	h := &Handler{
 		db: o.DB, gitlab: keys, slack: o.Slack, slackKey: []byte(o.SlackSigningSecret),
-		maxBytes: cmp.Or(o.MaxBytes, DefaultMaxBytes), log: o.Log, now: o.Now, counted: o.Counted,
+		maxBytes: cmp.Or(o.MaxBytes, DefaultMaxBytes), large: make(chan struct{}, largeAtOnce), log: o.Log, now: o.Now, counted: o.Counted,
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
