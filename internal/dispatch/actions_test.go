@@ -120,3 +120,29 @@ func TestHookStaysOursAfterACrash(t *testing.T) {
 		t.Errorf("outcome: %+v", a.Outcome)
 	}
 }
+
+// While GitLab says no before it does anything, nothing was started: the permission is asked for
+// again, and what somebody else did meanwhile is theirs.
+func TestRefusedForNowIsNotStarted(t *testing.T) {
+	w := newWorld(t)
+	w.link("web", web)
+	now := pipeline(5, kovra.Failed, kovra.Job{ID: 51, Name: "unit", Status: kovra.Failed})
+	w.pipeline = func(int64) (kovra.Observation, error) { return whole(now), nil }
+	run := w.observe(now)
+	w.retry = func() error { return kovra.Errorf(kovra.Unavailable, "GitLab limits how often it may be asked.") }
+	d := w.dispatch()
+	id := w.propose(kovra.Action{Kind: kovra.ActRetry, App: "web", Run: run.ID})
+	if _, err := d.Actions().Reconcile(t.Context(), id); err == nil || w.action(id).State != kovra.ActionWanted {
+		t.Fatalf("error %v, state %q", err, w.action(id).State)
+	}
+	w.gate = kovra.Errorf(kovra.Denied, "You may not do that any more.")
+	if _, err := d.Actions().Reconcile(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if a := w.action(id); a.State != kovra.ActionFailed || a.Outcome.Kind != kovra.Denied {
+		t.Errorf("state %q, outcome %+v", a.State, a.Outcome)
+	}
+	if _, err := d.Actions().Reconcile(t.Context(), id); err != nil || len(w.calls) != 2 {
+		t.Errorf("error %v, calls %q", err, w.calls)
+	}
+}

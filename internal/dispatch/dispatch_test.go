@@ -30,6 +30,8 @@ type world struct {
 	hook     func() (Hook, error)
 	unhook   error
 	create   func() (int64, string, error)
+	retry    func() error
+	gate     error
 
 	calls []string
 }
@@ -92,7 +94,13 @@ func (w *world) CreatePipeline(context.Context, int64, string, []kovra.Variable,
 	w.call("create")
 	return w.create()
 }
-func (w *world) RetryPipeline(context.Context, int64, int64) error  { w.call("retry"); return nil }
+func (w *world) RetryPipeline(context.Context, int64, int64) error {
+	w.call("retry")
+	if w.retry == nil {
+		return nil
+	}
+	return w.retry()
+}
 func (w *world) CancelPipeline(context.Context, int64, int64) error { w.call("cancel"); return nil }
 func (w *world) RetryJob(context.Context, int64, int64) error       { w.call("retry job"); return nil }
 func (w *world) PlayJob(context.Context, int64, int64) error        { w.call("play"); return nil }
@@ -114,7 +122,7 @@ func (w *world) EnsureHook(context.Context, int64, string) (Hook, error) {
 }
 func (w *world) RemoveHook(context.Context, int64, int64) error { w.call("unhook"); return w.unhook }
 
-func (w *world) May(context.Context, kovra.Person, kovra.Permission, string) error { return nil }
+func (w *world) May(context.Context, kovra.Person, kovra.Permission, string) error { return w.gate }
 func (w *world) Join(context.Context, string) (bool, error)                        { return true, nil }
 
 func (w *world) update(fn func(*storage.Tx) error) {

@@ -41,9 +41,8 @@ func (a Actions) run(ctx context.Context, act kovra.Action) (end, time.Duration,
 	}
 	id, url, err := a.world.Controls.CreatePipeline(ctx, p.ID, act.Params.Ref, vars, act.Params.Inputs)
 	switch kovra.KindOf(err) {
-	case kovra.Unavailable: // GitLab said no before it did anything
-		again := a.db.Update(ctx, func(tx *storage.Tx) error { return tx.UntryAction(act.ID) })
-		return end{}, 0, errors.Join(err, again)
+	case kovra.Unavailable:
+		return end{}, 0, a.untried(ctx, act, err)
 	case kovra.Unclear:
 		return end{}, lookEvery, nil
 	}
@@ -51,6 +50,12 @@ func (a Actions) run(ctx context.Context, act kovra.Action) (end, time.Duration,
 		return end{}, 0, err
 	}
 	return started(act, p, id, url), 0, nil
+}
+
+// untried takes back that the effect was started: GitLab said no before it did anything.
+// The next try asks for the permission again.
+func (a Actions) untried(ctx context.Context, act kovra.Action, err error) error {
+	return errors.Join(err, a.db.Update(ctx, func(tx *storage.Tx) error { return tx.UntryAction(act.ID) }))
 }
 
 // intend writes the intent ahead of the effect. It reports false while another start
@@ -211,7 +216,9 @@ func (a Actions) control(ctx context.Context, act kovra.Action, already, possibl
 	if err := a.db.Update(ctx, func(tx *storage.Tx) error { return tx.TryAction(act.ID, act.Params) }); err != nil {
 		return end{}, 0, err
 	}
-	if err := do(run); err != nil {
+	if err := do(run); kovra.KindOf(err) == kovra.Unavailable {
+		return end{}, 0, a.untried(ctx, act, err)
+	} else if err != nil {
 		return end{}, 0, err
 	}
 	if act.Kind == kovra.ActRetry || act.Kind == kovra.ActRetryJob {
