@@ -29,14 +29,14 @@ var gitlabCommands = map[string]storyCommand{
 	"cancel":    onJob((*gitlabsim.Server).CancelJob),
 	"play":      asOnJob((*gitlabsim.Server).PlayJob),
 	"retry":     asOnJob((*gitlabsim.Server).RetryJob),
-	"hold":      func(s *story, _ *call) error { s.lab.HoldHooks(); return nil },
+	"hold":      func(s *story, _ *scriptLine) error { s.lab.HoldHooks(); return nil },
 	"release":   gitlabRelease,
 	"duplicate": gitlabDuplicate,
 	"drop":      gitlabDrop,
-	"late":      func(s *story, _ *call) error { s.lab.LateNext(); return nil },
+	"late":      func(s *story, _ *scriptLine) error { s.lab.LateNext(); return nil },
 	"resend":    gitlabResend,
-	"down":      func(s *story, _ *call) error { s.lab.SetDown(true); return nil },
-	"up":        func(s *story, _ *call) error { s.lab.SetDown(false); return nil },
+	"down":      func(s *story, _ *scriptLine) error { s.lab.SetDown(true); return nil },
+	"up":        func(s *story, _ *scriptLine) error { s.lab.SetDown(false); return nil },
 	"fault":     gitlabFault,
 	"calls":     gitlabCalls,
 	"count":     gitlabCount,
@@ -74,7 +74,7 @@ func (s *story) projectPath(id int64) string {
 }
 
 // gitlab project PATH [USER=ROLE...] [variables=ROLE] [protected:REF=ROLE] adds a project.
-func gitlabProject(s *story, c *call) error {
+func gitlabProject(s *story, c *scriptLine) error {
 	if err := c.want(1, -1); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func gitlabProject(s *story, c *call) error {
 
 // gitlab ci PATH STAGE:JOB[,manual][,optional][,retry=N][,log=KIND][,to=PROJECT][,child][,depend]... sets
 // the shape of a project's pipelines. JOB/STAGE:NAME is a job of a child pipeline.
-func gitlabCI(s *story, c *call) error {
+func gitlabCI(s *story, c *scriptLine) error {
 	id, err := s.project(c.args[0])
 	if err != nil {
 		return err
@@ -173,7 +173,7 @@ func (s *story) jobOptions(j *gitlabsim.JobSpec, options []string) (err error) {
 }
 
 // gitlab member PATH USER ROLE changes a role; "none" takes it away.
-func gitlabMember(s *story, c *call) error {
+func gitlabMember(s *story, c *scriptLine) error {
 	if err := c.want(3, 3); err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func gitlabMember(s *story, c *call) error {
 	return err
 }
 
-func (c *call) as() string {
+func (c *scriptLine) as() string {
 	if c.options["as"] == "" {
 		return "alice"
 	}
@@ -190,7 +190,7 @@ func (c *call) as() string {
 }
 
 // gitlab branch PATH NAME [FROM] makes a branch.
-func gitlabBranch(s *story, c *call) error {
+func gitlabBranch(s *story, c *scriptLine) error {
 	id, err := s.project(c.args[0])
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func gitlabBranch(s *story, c *call) error {
 }
 
 // gitlab tag PATH NAME makes a tag of the default branch, and its pipeline.
-func gitlabTag(s *story, c *call) error {
+func gitlabTag(s *story, c *scriptLine) error {
 	id, err := s.project(c.args[0])
 	if err != nil {
 		return err
@@ -214,7 +214,7 @@ func gitlabTag(s *story, c *call) error {
 }
 
 // gitlab push PATH BRANCH TITLE [as=USER] pushes a commit; a project with jobs runs a pipeline.
-func gitlabPush(s *story, c *call) error {
+func gitlabPush(s *story, c *scriptLine) error {
 	if err := c.want(3, 3); err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func gitlabPush(s *story, c *call) error {
 }
 
 // newest lets the script speak of a pipeline: $PIPELINE, $PIPELINE_URL.
-func (s *story) newest(c *call, p gitlabsim.PipelineRef) error {
+func (s *story) newest(c *scriptLine, p gitlabsim.PipelineRef) error {
 	if p.ID == 0 {
 		return nil
 	}
@@ -240,7 +240,7 @@ func (s *story) newest(c *call, p gitlabsim.PipelineRef) error {
 }
 
 // gitlab run PATH REF [source=web] [as=USER] starts a pipeline as somebody in GitLab does.
-func gitlabRunPipeline(s *story, c *call) error {
+func gitlabRunPipeline(s *story, c *scriptLine) error {
 	id, err := s.project(c.args[0])
 	if err != nil {
 		return err
@@ -253,7 +253,7 @@ func gitlabRunPipeline(s *story, c *call) error {
 }
 
 // gitlab mr PATH IID BRANCH TITLE runs a merge request's pipeline.
-func gitlabMR(s *story, c *call) error {
+func gitlabMR(s *story, c *scriptLine) error {
 	if err := c.want(4, 4); err != nil {
 		return err
 	}
@@ -270,7 +270,7 @@ func gitlabMR(s *story, c *call) error {
 }
 
 // pipeline is the one of in=ID, else the newest of all projects that is no child.
-func (s *story) pipeline(c *call) (gitlabsim.PipelineState, error) {
+func (s *story) pipeline(c *scriptLine) (gitlabsim.PipelineState, error) {
 	var found gitlabsim.PipelineState
 	wanted, _ := strconv.ParseInt(c.options["in"], 10, 64)
 	for _, p := range s.allPipelines() {
@@ -293,7 +293,7 @@ func (s *story) allPipelines() []gitlabsim.PipelineState {
 }
 
 // job is the newest attempt at a job.
-func (s *story) job(c *call, name string) (gitlabsim.JobState, error) {
+func (s *story) job(c *scriptLine, name string) (gitlabsim.JobState, error) {
 	p, err := s.pipeline(c)
 	if err != nil {
 		return gitlabsim.JobState{}, err
@@ -308,7 +308,7 @@ func (s *story) job(c *call, name string) (gitlabsim.JobState, error) {
 }
 
 // gitlab step lets runners take what they can.
-func gitlabStep(s *story, c *call) error {
+func gitlabStep(s *story, c *scriptLine) error {
 	p, err := s.pipeline(c)
 	if err != nil {
 		return err
@@ -317,7 +317,7 @@ func gitlabStep(s *story, c *call) error {
 }
 
 func onJob(do func(*gitlabsim.Server, int64) error) storyCommand {
-	return func(s *story, c *call) error {
+	return func(s *story, c *scriptLine) error {
 		for _, name := range c.args {
 			j, err := s.job(c, name)
 			if err != nil {
@@ -332,14 +332,14 @@ func onJob(do func(*gitlabsim.Server, int64) error) storyCommand {
 }
 
 func asOnJob(do func(*gitlabsim.Server, int64, string) (int64, error)) storyCommand {
-	return onJobAs(func(s *story, c *call, id int64) error {
+	return onJobAs(func(s *story, c *scriptLine, id int64) error {
 		_, err := do(s.lab, id, c.as())
 		return err
 	})
 }
 
-func onJobAs(do func(*story, *call, int64) error) storyCommand {
-	return func(s *story, c *call) error {
+func onJobAs(do func(*story, *scriptLine, int64) error) storyCommand {
+	return func(s *story, c *scriptLine) error {
 		if err := c.want(1, 1); err != nil {
 			return err
 		}
@@ -353,7 +353,7 @@ func onJobAs(do func(*story, *call, int64) error) storyCommand {
 
 // gitlab finish JOB... success|failed|canceled [trace=FILE|KIND] ends jobs; the job "all"
 // ends the whole pipeline.
-func gitlabFinish(s *story, c *call) error {
+func gitlabFinish(s *story, c *scriptLine) error {
 	if err := c.want(2, -1); err != nil {
 		return err
 	}
@@ -382,7 +382,7 @@ func gitlabFinish(s *story, c *call) error {
 }
 
 // gitlab release [reversed|shuffled] lets held webhooks go.
-func gitlabRelease(s *story, c *call) error {
+func gitlabRelease(s *story, c *scriptLine) error {
 	s.lab.ReleaseHooks(func(held []gitlabsim.Delivery) []gitlabsim.Delivery {
 		if slices.Contains(c.args, "reversed") {
 			slices.Reverse(held)
@@ -398,20 +398,20 @@ func gitlabRelease(s *story, c *call) error {
 	return nil
 }
 
-func gitlabDuplicate(s *story, c *call) error {
+func gitlabDuplicate(s *story, c *scriptLine) error {
 	n, err := c.number(0)
 	s.lab.DuplicateNext(n)
 	return err
 }
 
-func gitlabDrop(s *story, c *call) error {
+func gitlabDrop(s *story, c *scriptLine) error {
 	n, err := c.number(0)
 	s.lab.DropNext(n)
 	return err
 }
 
 // gitlab resend sends every webhook of the past once more.
-func gitlabResend(s *story, _ *call) error {
+func gitlabResend(s *story, _ *scriptLine) error {
 	for i := range s.lab.Deliveries() {
 		if err := s.lab.Resend(i); err != nil {
 			return err
@@ -421,7 +421,7 @@ func gitlabResend(s *story, _ *call) error {
 }
 
 // gitlab fault KIND ENDPOINT [VALUE] [xN] lets a call go wrong.
-func gitlabFault(s *story, c *call) error {
+func gitlabFault(s *story, c *scriptLine) error {
 	if err := c.want(2, 4); err != nil {
 		return err
 	}
@@ -450,7 +450,7 @@ func gitlabFault(s *story, c *call) error {
 }
 
 // faultValue is the value of a fault, and how often it fires.
-func (c *call) faultValue() (string, int) {
+func (c *scriptLine) faultValue() (string, int) {
 	value, times := "", 1
 	for _, word := range c.args[2:] {
 		if n, err := strconv.Atoi(strings.TrimPrefix(word, "x")); err == nil && word[0] == 'x' {
@@ -471,7 +471,7 @@ func parseDuration(text string) time.Duration {
 }
 
 // gitlab calls prints how often each endpoint that changes something was called.
-func gitlabCalls(s *story, c *call) error {
+func gitlabCalls(s *story, c *scriptLine) error {
 	counts := map[string]int{}
 	for _, k := range s.lab.Calls() {
 		if k.Method != "GET" {
@@ -487,7 +487,7 @@ func gitlabCalls(s *story, c *call) error {
 }
 
 // gitlab count ENDPOINT N checks how often an endpoint was called.
-func gitlabCount(s *story, c *call) error {
+func gitlabCount(s *story, c *scriptLine) error {
 	if err := c.want(2, 2); err != nil {
 		return err
 	}
@@ -502,7 +502,7 @@ func gitlabCount(s *story, c *call) error {
 }
 
 // gitlab pipelines PATH prints the pipelines of a project, oldest first.
-func gitlabPipelines(s *story, c *call) error {
+func gitlabPipelines(s *story, c *scriptLine) error {
 	id, err := s.project(c.args[0])
 	if err != nil {
 		return err
@@ -524,7 +524,7 @@ func gitlabPipelines(s *story, c *call) error {
 
 // gitlab jobs prints the attempts at all jobs of the pipeline and sets $JOB_NAME to the
 // id of each newest one.
-func gitlabJobs(s *story, c *call) error {
+func gitlabJobs(s *story, c *scriptLine) error {
 	p, err := s.pipeline(c)
 	if err != nil {
 		return err
@@ -539,7 +539,7 @@ func gitlabJobs(s *story, c *call) error {
 }
 
 // gitlab hooks PATH prints the webhooks of a project.
-func gitlabHooks(s *story, c *call) error {
+func gitlabHooks(s *story, c *scriptLine) error {
 	id, err := s.project(c.args[0])
 	if err != nil {
 		return err
@@ -560,7 +560,7 @@ func gitlabHooks(s *story, c *call) error {
 }
 
 // gitlab addhook PATH adds our hook by hand.
-func gitlabAddHook(s *story, c *call) error {
+func gitlabAddHook(s *story, c *scriptLine) error {
 	id, err := s.project(c.args[0])
 	if err != nil {
 		return err
@@ -570,7 +570,7 @@ func gitlabAddHook(s *story, c *call) error {
 }
 
 // gitlab later DURATION lets time pass in GitLab, where everything else happens within a second.
-func gitlabLater(s *story, c *call) error {
+func gitlabLater(s *story, c *scriptLine) error {
 	if err := c.want(1, 1); err != nil {
 		return err
 	}
@@ -580,7 +580,7 @@ func gitlabLater(s *story, c *call) error {
 }
 
 // gitlab wait STATUS waits until the pipeline has it.
-func gitlabWait(s *story, c *call) error {
+func gitlabWait(s *story, c *scriptLine) error {
 	if err := c.want(1, 1); err != nil {
 		return err
 	}

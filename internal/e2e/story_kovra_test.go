@@ -63,7 +63,7 @@ func (s *story) environment(more []string) []string {
 
 // kovra start [KEY=VALUE...] starts the program and waits until it is ready. With ! it
 // must refuse to start, with exit code 1; its reasons are the output.
-func kovraStart(s *story, c *call) error {
+func kovraStart(s *story, c *scriptLine) error {
 	if s.running() != nil {
 		return errors.New("it runs already")
 	}
@@ -101,7 +101,7 @@ func kovraStart(s *story, c *call) error {
 	return nil
 }
 
-func (s *story) mustRefuse(c *call, cmd *exec.Cmd) error {
+func (s *story) mustRefuse(c *scriptLine, cmd *exec.Cmd) error {
 	ctx, cancel := context.WithTimeout(s.ctx, storyPatience)
 	defer cancel()
 	refused := exec.CommandContext(ctx, cmd.Path, cmd.Args[1:]...)
@@ -144,10 +144,10 @@ func (s *story) signal(how os.Signal) error {
 }
 
 // kovra stop ends the program as a supervisor does.
-func kovraStop(s *story, _ *call) error { return s.signal(syscall.SIGTERM) }
+func kovraStop(s *story, _ *scriptLine) error { return s.signal(syscall.SIGTERM) }
 
 // kovra crash kills the program.
-func kovraCrash(s *story, _ *call) error { return s.signal(os.Kill) }
+func kovraCrash(s *story, _ *scriptLine) error { return s.signal(os.Kill) }
 
 // end kills what still runs after a script.
 func (s *story) end() {
@@ -157,7 +157,7 @@ func (s *story) end() {
 }
 
 // kovra run WORD... runs another command of the program, beside the server or without it.
-func kovraRun(s *story, c *call) error {
+func kovraRun(s *story, c *scriptLine) error {
 	ctx, cancel := context.WithTimeout(s.ctx, storyPatience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.program, c.args...)
@@ -173,7 +173,7 @@ func kovraRun(s *story, c *call) error {
 var stamps = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 
 // kovra log prints what the program logged.
-func kovraLog(s *story, c *call) error {
+func kovraLog(s *story, c *scriptLine) error {
 	c.out(s.logged())
 	return nil
 }
@@ -186,7 +186,7 @@ func (s *story) logged() string {
 
 // kovra hides VALUE... checks that the values are nowhere in the log and in the files of
 // the database. With ! they must be there, which proves that the check can find things.
-func kovraHides(s *story, c *call) error {
+func kovraHides(s *story, c *scriptLine) error {
 	files, err := filepath.Glob(filepath.Join(s.dir, "kovra.db*"))
 	if err != nil || len(files) == 0 {
 		return fmt.Errorf("no database: %w", err)
@@ -214,7 +214,7 @@ func kovraHides(s *story, c *call) error {
 }
 
 // kovra settle waits until GitLab has nothing more to send and the program nothing more to do.
-func kovraSettle(s *story, _ *call) error {
+func kovraSettle(s *story, _ *scriptLine) error {
 	if s.running() == nil {
 		return errors.New("it does not run")
 	}

@@ -36,14 +36,14 @@ var slackCommands = map[string]storyCommand{
 	"show":    slackShow,
 	"links":   slackLinks,
 	"count":   slackCount,
-	"forget":  func(s *story, _ *call) error { s.slack.ForgetCalls(); return nil },
+	"forget":  func(s *story, _ *scriptLine) error { s.slack.ForgetCalls(); return nil },
 	"fault":   slackFault,
-	"down":    func(s *story, _ *call) error { s.slack.SetDown(true); return nil },
-	"up":      func(s *story, _ *call) error { s.slack.SetDown(false); return nil },
+	"down":    func(s *story, _ *scriptLine) error { s.slack.SetDown(true); return nil },
+	"up":      func(s *story, _ *scriptLine) error { s.slack.SetDown(false); return nil },
 }
 
 // slack user NAME [admin] [foreign] [bot] adds a person.
-func slackUser(s *story, c *call) error {
+func slackUser(s *story, c *scriptLine) error {
 	u := slacksim.User{ID: userID(c.args[0]), Name: c.args[0]}
 	for _, word := range c.args[1:] {
 		switch word {
@@ -62,7 +62,7 @@ func slackUser(s *story, c *call) error {
 }
 
 // slack channel NAME MEMBER... [private|archived|shared] adds a channel.
-func slackChannel(s *story, c *call) error {
+func slackChannel(s *story, c *scriptLine) error {
 	name := strings.TrimPrefix(c.args[0], "#")
 	ch := slacksim.Channel{ID: channelID(name), Name: name}
 	for _, word := range c.args[1:] {
@@ -82,7 +82,7 @@ func slackChannel(s *story, c *call) error {
 }
 
 // slack invite CHANNEL NAME lets somebody in; the bot is called kovra.
-func slackInvite(s *story, c *call) error {
+func slackInvite(s *story, c *scriptLine) error {
 	id := userID(c.args[1])
 	if c.args[1] == "kovra" {
 		id = slacksim.BotUserID
@@ -93,7 +93,7 @@ func slackInvite(s *story, c *call) error {
 }
 
 // slack kick CHANNEL NAME makes somebody leave.
-func slackKick(s *story, c *call) error {
+func slackKick(s *story, c *scriptLine) error {
 	channel, id := channelID(c.args[0]), userID(c.args[1])
 	s.slack.SetChannel(channel, func(ch *slacksim.Channel) {
 		ch.Members = slices.DeleteFunc(ch.Members, func(m string) bool { return m == id })
@@ -110,14 +110,14 @@ func (s *story) movedEvent(channel, user, kind string) error {
 }
 
 // slack archive CHANNEL
-func slackArchive(s *story, c *call) error {
+func slackArchive(s *story, c *scriptLine) error {
 	s.slack.SetChannel(channelID(c.args[0]), func(ch *slacksim.Channel) { ch.Archived = true })
 	return nil
 }
 
 // slack slash WHO CHANNEL LINE types a command; the output is the private answer. With !
 // nothing but an error may come back.
-func slackSlash(s *story, c *call) error {
+func slackSlash(s *story, c *scriptLine) error {
 	if err := c.want(3, 3); err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func slackSlash(s *story, c *call) error {
 }
 
 // seen prints what a person saw when an action returned.
-func (s *story) seen(c *call, seen slacksim.Seen, err error) error {
+func (s *story) seen(c *scriptLine, seen slacksim.Seen, err error) error {
 	if err != nil {
 		if c.neg {
 			c.out(err.Error())
@@ -164,7 +164,7 @@ func (s *story) seen(c *call, seen slacksim.Seen, err error) error {
 // slack click WHO CHANNEL BUTTON [in=TEXT] [old=NAME] presses a button: of the newest message
 // of the channel, thread or private, that has it (and the text); in=private and in=modal look
 // only there. old=NAME presses it on a picture kept before.
-func slackClick(s *story, c *call) error {
+func slackClick(s *story, c *scriptLine) error {
 	if err := c.want(3, 3); err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (s *story) replaced(who string, old slacksim.Message) (slacksim.Message, bo
 }
 
 // findButton looks for the newest message that has the button.
-func (s *story) findButton(c *call, who, button string) (slacksim.Message, error) {
+func (s *story) findButton(c *scriptLine, who, button string) (slacksim.Message, error) {
 	name, _, _ := strings.Cut(button, "#")
 	where := c.options["in"]
 	channel := channelID(c.args[1])
@@ -252,12 +252,12 @@ func (s *story) messages(channel string) []slacksim.Message {
 
 // slack rush CHANNEL BUTTON WHO... lets several people press the same button at the same
 // moment; their answers are the output, by name.
-func slackRush(s *story, c *call) error {
+func slackRush(s *story, c *scriptLine) error {
 	if err := c.want(3, -1); err != nil {
 		return err
 	}
 	people := c.args[2:]
-	m, err := s.findButton(&call{args: []string{"", c.args[0]}, options: c.options}, userID(people[0]), c.args[1])
+	m, err := s.findButton(&scriptLine{args: []string{"", c.args[0]}, options: c.options}, userID(people[0]), c.args[1])
 	if err != nil {
 		return err
 	}
@@ -279,7 +279,7 @@ func slackRush(s *story, c *call) error {
 
 // slack keep NAME CHANNEL TEXT [in=WHO] keeps the picture of the newest message with the
 // text, or of the newest private one of somebody.
-func slackKeep(s *story, c *call) error {
+func slackKeep(s *story, c *scriptLine) error {
 	if err := c.want(3, 3); err != nil {
 		return err
 	}
@@ -297,7 +297,7 @@ func slackKeep(s *story, c *call) error {
 }
 
 // slack submit WHO FIELD=VALUE... fills in the open modal and submits it.
-func slackSubmit(s *story, c *call) error {
+func slackSubmit(s *story, c *scriptLine) error {
 	who := userID(c.args[0])
 	v, ok := s.slack.View(who)
 	if !ok {
@@ -316,7 +316,7 @@ func slackSubmit(s *story, c *call) error {
 }
 
 // slack type WHO FIELD QUERY types into a field of the open modal; the output is what is offered.
-func slackType(s *story, c *call) error {
+func slackType(s *story, c *scriptLine) error {
 	if err := c.want(3, 3); err != nil {
 		return err
 	}
@@ -342,7 +342,7 @@ func slackType(s *story, c *call) error {
 }
 
 // slack view WHO prints the open modal; with ! none may be open.
-func slackView(s *story, c *call) error {
+func slackView(s *story, c *scriptLine) error {
 	v, ok := s.slack.View(userID(c.args[0]))
 	if ok == c.neg {
 		return fmt.Errorf("a modal is open: %t", ok)
@@ -354,7 +354,7 @@ func slackView(s *story, c *call) error {
 }
 
 // slack close WHO closes the open modal.
-func slackClose(s *story, c *call) error {
+func slackClose(s *story, c *scriptLine) error {
 	who := userID(c.args[0])
 	v, ok := s.slack.View(who)
 	if !ok {
@@ -365,7 +365,7 @@ func slackClose(s *story, c *call) error {
 }
 
 // slack private WHO prints the newest private message.
-func slackPrivate(s *story, c *call) error {
+func slackPrivate(s *story, c *scriptLine) error {
 	all := s.slack.Ephemerals(userID(c.args[0]))
 	if len(all) == 0 {
 		return errors.New("there is none")
@@ -390,13 +390,13 @@ func (s *story) direct(who string) string {
 }
 
 // slack direct WHO prints the direct messages of the bot, sorted.
-func slackDirect(s *story, c *call) error {
+func slackDirect(s *story, c *scriptLine) error {
 	c.out(s.direct(c.args[0]))
 	return nil
 }
 
 // slack hears WHO TEXT waits until a private or direct message holds the text.
-func slackHears(s *story, c *call) error {
+func slackHears(s *story, c *scriptLine) error {
 	if err := c.want(2, 2); err != nil {
 		return err
 	}
@@ -412,7 +412,7 @@ func slackHears(s *story, c *call) error {
 }
 
 // slack wait CHANNEL TEXT waits until the picture of the channel holds the text.
-func slackWait(s *story, c *call) error {
+func slackWait(s *story, c *scriptLine) error {
 	if err := c.want(2, 2); err != nil {
 		return err
 	}
@@ -434,7 +434,7 @@ func (s *story) await(text string, picture func() string) error {
 }
 
 // slack lacks CHANNEL TEXT checks that the picture does not hold the text now.
-func slackLacks(s *story, c *call) error {
+func slackLacks(s *story, c *scriptLine) error {
 	if err := c.want(2, 2); err != nil {
 		return err
 	}
@@ -445,7 +445,7 @@ func slackLacks(s *story, c *call) error {
 }
 
 // slack show CHANNEL prints the picture of a channel: every parent with its replies.
-func slackShow(s *story, c *call) error {
+func slackShow(s *story, c *scriptLine) error {
 	c.out(s.picture(c.args[0]))
 	return nil
 }
@@ -508,7 +508,7 @@ func (s *story) plain(text string) string {
 }
 
 // slack links CHANNEL prints the addresses that the messages lead to.
-func slackLinks(s *story, c *call) error {
+func slackLinks(s *story, c *scriptLine) error {
 	var lines []string
 	for _, m := range s.messages(channelID(c.args[0])) {
 		lines = append(lines, slacksim.Links(m)...)
@@ -524,7 +524,7 @@ func slackLinks(s *story, c *call) error {
 }
 
 // slack count METHOD N checks how often a method was called with success.
-func slackCount(s *story, c *call) error {
+func slackCount(s *story, c *scriptLine) error {
 	if err := c.want(2, 2); err != nil {
 		return err
 	}
@@ -545,7 +545,7 @@ func slackCount(s *story, c *call) error {
 }
 
 // slack fault KIND METHOD [VALUE] [xN] lets a call go wrong.
-func slackFault(s *story, c *call) error {
+func slackFault(s *story, c *scriptLine) error {
 	if err := c.want(2, 4); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ var webCommands = map[string]storyCommand{
 }
 
 // request sends to the program itself, not to its public address, and compares the status.
-func (s *story) request(c *call, method, path string, h http.Header, body []byte, status string) error {
+func (s *story) request(c *scriptLine, method, path string, h http.Header, body []byte, status string) error {
 	want, err := strconv.Atoi(status)
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (s *story) request(c *call, method, path string, h http.Header, body []byte
 }
 
 // web get PATH STATUS
-func webGet(s *story, c *call) error {
+func webGet(s *story, c *scriptLine) error {
 	if err := c.want(2, 2); err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func webGet(s *story, c *call) error {
 }
 
 // web hook FILE STATUS [NAME:VALUE...] posts a file as a webhook of GitLab.
-func webHook(s *story, c *call) error {
+func webHook(s *story, c *scriptLine) error {
 	if err := c.want(2, -1); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func webHook(s *story, c *call) error {
 }
 
 // web large PATH BYTES STATUS [NAME:VALUE...] posts so many bytes.
-func webLarge(s *story, c *call) error {
+func webLarge(s *story, c *scriptLine) error {
 	if err := c.want(3, -1); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func webLarge(s *story, c *call) error {
 }
 
 // web slack AGE STATUS [unsigned|forged] posts the command /kovra help as Slack does, signed so long ago.
-func webSlack(s *story, c *call) error {
+func webSlack(s *story, c *scriptLine) error {
 	if err := c.want(2, 3); err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -187,10 +186,10 @@ func channelID(name string) string {
 }
 
 // storyCommand carries out one line of a script.
-type storyCommand func(s *story, c *call) error
+type storyCommand func(s *story, c *scriptLine) error
 
-// call is the rest of a line: words, and options such as in=12.
-type call struct {
+// scriptLine is the rest of a line: words, and options such as in=12.
+type scriptLine struct {
 	ts      *testscript.TestScript
 	neg     bool
 	args    []string
@@ -198,7 +197,7 @@ type call struct {
 }
 
 // out writes what the script may look at with stdout and cmp.
-func (c *call) out(text string) {
+func (c *scriptLine) out(text string) {
 	if text != "" && !strings.HasSuffix(text, "\n") {
 		text += "\n"
 	}
@@ -206,34 +205,38 @@ func (c *call) out(text string) {
 }
 
 // want checks the number of words.
-func (c *call) want(min, max int) error {
+func (c *scriptLine) want(min, max int) error {
 	if len(c.args) < min || max >= 0 && len(c.args) > max {
 		return fmt.Errorf("%d words, not %d to %d", len(c.args), min, max)
 	}
 	return nil
 }
 
-func (c *call) number(i int) (int, error) { return strconv.Atoi(c.args[i]) }
-
-var errNotNegated = errors.New("! is not meant here")
+func (c *scriptLine) number(i int) (int, error) { return strconv.Atoi(c.args[i]) }
 
 // storyCommands are the commands of scripts: gitlab, slack, kovra and web.
 func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"gitlab": storyGroup(gitlabCommands, "in", "as", "trace", "source", "inputs", "reason"),
-		"slack":  storyGroup(slackCommands, "in", "old"),
-		"kovra":  storyGroup(kovraCommands),
-		"web":    storyGroup(webCommands),
+		"gitlab": storyGroup("gitlab", gitlabCommands, "in", "as", "trace", "source", "inputs", "reason"),
+		"slack":  storyGroup("slack", slackCommands, "in", "old"),
+		"kovra":  storyGroup("kovra", kovraCommands),
+		"web":    storyGroup("web", webCommands),
 	}
 }
 
+// negatable are the commands that know what to do with ! before them.
+var negatable = []string{"kovra start", "kovra run", "kovra hides", "slack slash", "slack click", "slack view"}
+
 // storyGroup finds the command by its first word, and its options.
-func storyGroup(commands map[string]storyCommand, options ...string) func(*testscript.TestScript, bool, []string) {
+func storyGroup(group string, commands map[string]storyCommand, options ...string) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if len(args) == 0 || commands[args[0]] == nil {
 			ts.Fatalf("no such command: %q", args)
 		}
-		c := &call{ts: ts, neg: neg, options: map[string]string{}}
+		if neg && !slices.Contains(negatable, group+" "+args[0]) {
+			ts.Fatalf("! means nothing before %s %s", group, args[0])
+		}
+		c := &scriptLine{ts: ts, neg: neg, options: map[string]string{}}
 		for _, a := range args[1:] {
 			key, value, ok := strings.Cut(a, "=")
 			if ok && slices.Contains(options, key) {
