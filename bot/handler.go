@@ -96,7 +96,9 @@ func (h *Handler) Command(ctx context.Context, form url.Values) (body []byte, er
 		reply:   form.Get("response_url"),
 		trigger: form.Get("trigger_id"),
 	}
-	answer, err := h.command(ctx, ask, form.Get("command"), form.Get("text"))
+	work, cancel := forWork(ctx)
+	defer cancel()
+	answer, err := h.command(work, ask, form.Get("command"), form.Get("text"))
 	if err != nil {
 		answer = h.sorry(ctx, ask, err)
 	}
@@ -116,7 +118,9 @@ func (h *Handler) Interaction(ctx context.Context, payload []byte) (body []byte,
 	case "block_suggestion":
 		return h.suggest(ctx, p)
 	case "view_submission":
-		return h.submit(ctx, p)
+		work, cancel := forWork(ctx)
+		defer cancel()
+		return h.submit(work, p)
 	case "message_action", "shortcut":
 		return nil, h.tell(ctx, p.asker(), notice(escape(saysNoShortcut)), false)
 	default:

@@ -334,6 +334,61 @@ func gateDown(t *testing.T) {
 	d.none()
 }
 
+// A database that is busy is no reason for silence.
+func TestCommandWhileNobodyCanWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		release := d.block()
+		start := time.Now()
+		seen := d.slash("U1", "C1", "/pipeline run web main")
+		if took := time.Since(start); took > 2500*time.Millisecond {
+			t.Errorf("took %v, which leaves no time for the way", took)
+		}
+		release()
+		wantText(t, seen.Text(), "⏳", saysSlow)
+		d.none()
+	})
+}
+
+// Somebody whose wish is recorded is never told to try again: it would be done twice.
+func TestRecordedIsNotAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.ends("", kovra.Outcome{}) // nobody carries it out
+		done := make(chan slacksim.Seen)
+		go func() { done <- d.slash("U1", "C1", "/pipeline run web main") }()
+		err := d.db.Await(t.Context(), func(tx *storage.Tx) (bool, error) {
+			all, err := tx.Actions(storage.ActionQuery{Limit: 1})
+			return len(all) == 1, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := d.block()
+		seen := <-done
+		release()
+		wantText(t, seen.Text(), "⏳ Starting a pipeline of web")
+		if a := d.only(); a.Answered {
+			t.Error("the answer is taken for given")
+		}
+	})
+}
+
+// Nor is it for what was typed into a form to be lost.
+func TestFormWhileNobodyCanWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		v := d.openRun("U1")
+		release := d.block()
+		seen := d.submit("U1", v, nil)
+		release()
+		if seen.Errors["ref"] != saysSlow {
+			t.Errorf("got %+v", seen)
+		}
+		d.none()
+	})
+}
+
 // Whatever is typed, the answer keeps Slack's limits and mentions, links and formats nothing.
 func TestHostileCommands(t *testing.T) {
 	d := newDesk(t)
