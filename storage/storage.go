@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net/url"
 	"path/filepath"
 	"sync"
@@ -41,7 +40,6 @@ const readers = 4
 type Options struct {
 	Path string   // of the SQLite file; it is made when missing
 	Key  [][]byte // 32 bytes each; the first seals, all open. None: secrets cannot be kept
-	Log  *slog.Logger
 	Now  func() time.Time
 	// Interrupt, if set, is asked before and after each commit; an error before it
 	// undoes the transaction, one after it only hides that it was made. Tests kill
@@ -105,7 +103,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 // the last commits in a power cut.
 func dsn(path string) string {
 	q := url.Values{
-		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_busy_timeout": {"10000"},
+		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_busy_timeout": {"30000"},
 		"_foreign_keys": {"on"}, "_cache_size": {"-8000"},
 	}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()

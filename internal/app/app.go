@@ -79,7 +79,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := storage.Open(ctx, storage.Options{Path: cfg.DatabasePath, Key: keys, Log: o.Log, Interrupt: o.Interrupt})
+	db, err := storage.Open(ctx, storage.Options{Path: cfg.DatabasePath, Key: keys, Interrupt: o.Interrupt})
 	if err != nil {
 		return nil, err
 	}
