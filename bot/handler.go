@@ -129,24 +129,36 @@ func (h *Handler) Interaction(ctx context.Context, payload []byte) (body []byte,
 }
 
 // Event takes an envelope of the Events API. All that matters yet is who is where.
-func (h *Handler) Event(_ context.Context, payload []byte) error {
+func (h *Handler) Event(ctx context.Context, payload []byte) error {
 	var envelope struct {
 		Event struct {
 			Type    string          `json:"type"`
+			User    string          `json:"user"`
 			Channel json.RawMessage `json:"channel"` // an id, or an object that has one
 		} `json:"event"`
+		Authorizations []struct {
+			User string `json:"user_id"` // the bot itself
+		} `json:"authorizations"`
 	}
 	if err := tolerantly(payload, &envelope); err != nil {
 		return fmt.Errorf("read event: %w", err)
 	}
-	switch envelope.Event.Type {
+	e := envelope.Event
+	id := channelID(e.Channel)
+	if id == "" {
+		return nil
+	}
+	switch e.Type {
 	case "member_joined_channel", "member_left_channel", "channel_left", "group_left", "channel_archive", "channel_unarchive",
 		"channel_deleted", "group_archive", "group_unarchive", "group_deleted", "channel_shared", "channel_unshared":
-		if id := channelID(envelope.Event.Channel); id != "" {
-			h.ForgetChannel(id)
-		}
+		h.ForgetChannel(id)
 	}
-	return nil
+	invited := e.Type == "member_joined_channel" && len(envelope.Authorizations) > 0 && e.User == envelope.Authorizations[0].User
+	if !invited && e.Type != "channel_unarchive" && e.Type != "group_unarchive" {
+		return nil
+	}
+	// What was paused because nothing could be posted here goes on by itself.
+	return h.DB.Update(ctx, func(tx *storage.Tx) error { return tx.ResumeSubscriptions(id) })
 }
 
 func channelID(raw json.RawMessage) string {

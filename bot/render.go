@@ -199,7 +199,7 @@ func isHex(s string) bool {
 // factsLine says who, when and how long.
 func factsLine(v kovra.View) string {
 	r := &v.Run
-	facts := []string{whoText(v), createdText(r), durationText(r), prose(r.Name, maxName), sourceText(r)}
+	facts := []string{whoText(v), createdText(r), durationText(r), prose(r.Name, maxName), sourceText(v)}
 	if r.MR.IID != 0 && (r.MR.Title != "" || r.MR.Target != "") {
 		into := ""
 		if r.MR.Target != "" {
@@ -253,7 +253,12 @@ func person(u kovra.GitLabUser) string {
 }
 
 // sourceText tells where a pipeline came from, unless it is what one expects.
-func sourceText(r *kovra.Run) string {
+func sourceText(v kovra.View) string {
+	r := &v.Run
+	startedHere := func(a kovra.Action) bool { return a.Kind == kovra.ActRun && a.State == kovra.ActionDone }
+	if r.Source == "api" && slices.ContainsFunc(v.Actions, startedHere) {
+		return "" // it is told by whom
+	}
 	switch r.Source {
 	case "", "push", "merge_request_event", "parent_pipeline":
 		return ""

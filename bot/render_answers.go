@@ -242,7 +242,9 @@ func renderActionFailed(d Deed) Answer {
 	if d.Run.ID != 0 {
 		buttons = append(buttons, jobsButton(&d.Run, ""))
 	}
-	buttons = append(buttons, open("result", cmp.Or(a.Outcome.URL, d.Run.URL, d.Project.URL), "View in GitLab"))
+	if a.Kind != kovra.ActSubscribe && a.Kind != kovra.ActUnsubscribe { // GitLab knows nothing of these
+		buttons = append(buttons, open("result", cmp.Or(a.Outcome.URL, d.Run.URL, d.Project.URL), "View in GitLab"))
+	}
 	return fit(Answer{Text: text, Blocks: row([]slack.Block{section(text)}, buttons...)})
 }
 

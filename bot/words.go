@@ -238,7 +238,7 @@ const (
 	saysHookSecret      = "the value of KOVRA_GITLAB_WEBHOOK_SECRET"
 	saysHookEvents      = "Pipeline events, Job events, Push events"
 	saysHookUnknown     = "none known; without it news comes late"
-	saysExisting        = "%s that exist already are listed by `/pipeline`, but get no thread."
+	saysExisting        = "%s from before: listed by `/pipeline`, but without a thread."
 	saysInvite          = "⚠️ I cannot post in %s yet. Type `/invite @kovra` there."
 	saysPaused          = "I can post nothing more about %s in %s: %s. The subscription is paused; once that is mended, type `/kovra subscribe` there."
 	saysPausedAll       = "I can post nothing more about %s in %s: %s. The subscriptions are paused; once that is mended, type `/kovra subscribe` there for each app."

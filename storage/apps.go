@@ -28,8 +28,19 @@ func (tx *Tx) AppsOfProject(project int64) ([]kovra.App, error) {
 	return list(tx, scanApp, "SELECT name, project, created_by, created_at FROM apps WHERE project = ? AND project <> 0 ORDER BY name", project)
 }
 
-// SaveApp makes or changes an app.
+// SaveApp makes or changes an app. What its threads offer depends on its project.
 func (tx *Tx) SaveApp(a kovra.App) error {
+	old, err := tx.App(a.Name)
+	if err == nil && old.Project != a.Project {
+		err = tx.bumpThreadsOf(a.Name)
+	}
+	if err != nil && kovra.KindOf(err) != kovra.NotFound {
+		return err
+	}
+	return tx.writeApp(a)
+}
+
+func (tx *Tx) writeApp(a kovra.App) error {
 	_, err := tx.exec(`INSERT INTO apps (name, project, created_by, created_at) VALUES (?, ?, ?, ?)
 		ON CONFLICT (name) DO UPDATE SET project = excluded.project`,
 		a.Name, a.Project, a.CreatedBy, stamp(a.CreatedAt))
@@ -41,8 +52,10 @@ func (tx *Tx) DeleteApp(name string) error {
 	if _, err := tx.exec("DELETE FROM subscriptions WHERE app = ?", name); err != nil {
 		return err
 	}
-	_, err := tx.exec("DELETE FROM apps WHERE name = ?", name)
-	return err
+	if _, err := tx.exec("DELETE FROM apps WHERE name = ?", name); err != nil {
+		return err
+	}
+	return tx.bumpThreadsOf(name)
 }
 
 func scanProject(s scanner) (kovra.Project, error) {
@@ -115,7 +128,7 @@ func (tx *Tx) SaveSubscription(s kovra.Subscription) error {
 	if err != nil || s.Paused != "" {
 		return err
 	}
-	return tx.mendThreads(s.Channel)
+	return tx.ResumeSubscriptions(s.Channel)
 }
 
 // DeleteSubscription reports whether there was one.
@@ -132,6 +145,15 @@ func (tx *Tx) DeleteSubscription(app, channel string) (bool, error) {
 func (tx *Tx) PauseSubscriptions(channel, reason string) error {
 	_, err := tx.exec("UPDATE subscriptions SET paused = ? WHERE channel = ?", reason, channel)
 	return err
+}
+
+// ResumeSubscriptions takes back [Tx.PauseSubscriptions]: the channel can be written
+// to again. Its broken threads are shown anew.
+func (tx *Tx) ResumeSubscriptions(channel string) error {
+	if _, err := tx.exec("UPDATE subscriptions SET paused = '' WHERE channel = ? AND paused <> ''", channel); err != nil {
+		return err
+	}
+	return tx.mendThreads(channel)
 }
 
 // KickProject has the project looked at soon after the commit.

@@ -51,6 +51,9 @@ func (m *model) tell(kind kovra.RefKind, id int64) { m.told[kovra.Ref{Kind: kind
 
 func (m *model) saveApp(a kovra.App) {
 	if old, ok := m.apps[a.Name]; ok {
+		if old.Project != a.Project {
+			m.bumpThreadsOf(a.Name)
+		}
 		old.Project = a.Project
 		a = old
 	}
@@ -60,6 +63,16 @@ func (m *model) saveApp(a kovra.App) {
 func (m *model) deleteApp(name string) {
 	delete(m.apps, name)
 	maps.DeleteFunc(m.subs, func(k [2]string, _ kovra.Subscription) bool { return k[0] == name })
+	m.bumpThreadsOf(name)
+}
+
+// bumpThreadsOf bumps all of them: a tape makes fewer than the limit.
+func (m *model) bumpThreadsOf(app string) {
+	for _, t := range m.threads {
+		if t.App == app {
+			m.bumpThread(t)
+		}
+	}
 }
 
 func (m *model) subscribe(s kovra.Subscription) {
@@ -71,6 +84,12 @@ func (m *model) subscribe(s kovra.Subscription) {
 	m.subs[k] = s
 	if s.Paused != "" {
 		return
+	}
+	for k, other := range m.subs {
+		if k[1] == s.Channel {
+			other.Paused = ""
+			m.subs[k] = other
+		}
 	}
 	for _, t := range m.threads {
 		if t.Channel == s.Channel && t.Broken != "" {

@@ -203,7 +203,7 @@ func TestCopiedFileHasAllCommits(t *testing.T) {
 
 func TestPragmas(t *testing.T) {
 	db := openNew(t)
-	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "busy_timeout": "10000", "foreign_keys": "1"} {
+	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "busy_timeout": "30000", "foreign_keys": "1"} {
 		var got string
 		write(t, db, func(tx *Tx) error { return tx.row("PRAGMA " + pragma).Scan(&got) })
 		if got != want {

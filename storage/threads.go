@@ -54,6 +54,19 @@ func (tx *Tx) bumpThreads(run int64) error {
 	return err
 }
 
+// bumpedOfApp is how many of an app's threads, the newest, show at once that the app
+// was linked elsewhere or is gone.
+const bumpedOfApp = 50
+
+func (tx *Tx) bumpThreadsOf(app string) error {
+	ids, err := list(tx, scanID, `UPDATE threads SET version = version + 1 WHERE id IN (
+		SELECT id FROM threads WHERE app = ? ORDER BY id DESC LIMIT ?) RETURNING id`, app, bumpedOfApp)
+	for _, id := range ids {
+		tx.touch(kovra.RefThread, id)
+	}
+	return err
+}
+
 // mendThreads makes the broken threads of a channel dirty again: its configuration changed.
 func (tx *Tx) mendThreads(channel string) error {
 	ids, err := list(tx, scanID, "UPDATE threads SET broken = '', version = version + 1 WHERE channel = ? AND broken <> '' RETURNING id", channel)

@@ -94,6 +94,7 @@ CREATE TABLE threads (
 );
 CREATE INDEX threads_dirty ON threads (id) WHERE shown_version < version AND broken = '';
 CREATE INDEX threads_channel ON threads (channel, id);
+CREATE INDEX threads_app ON threads (app, id);
 
 CREATE TABLE slots (
     thread    BIGINT NOT NULL,
