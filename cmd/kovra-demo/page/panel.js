@@ -72,14 +72,15 @@ const moving = ["created", "pending", "running", "preparing", "waiting_for_resou
 function Pipeline({ pipeline, project, lab, act, old }) {
 	const [chosen, setChosen] = useState("");
 	const [wanted, setWanted] = useState(false);
-	const short = old && !wanted && !moving.includes(pipeline.status);
+	const foldable = old && !moving.includes(pipeline.status);
+	const short = foldable && !wanted;
 	const jobs = pipeline.stages.flatMap((s) => s.jobs);
 	const job = jobs.find((j) => j.name === chosen);
 	return html`<article class="pipeline" data-test="pipeline" data-id=${pipeline.id} data-status=${pipeline.status}>
 		<header>
 			<${StatusIcon} status=${pipeline.status} />
 			<b title=${pipeline.title}>${pipeline.title}</b>
-			${old && html`<button type="button" class="link" aria-expanded=${short ? "false" : "true"} onClick=${() => setWanted(!wanted)}>${short ? "jobs" : "less"}</button>`}
+			${foldable && html`<button type="button" class="link" aria-expanded=${short ? "false" : "true"} onClick=${() => setWanted(!wanted)}>${short ? "jobs" : "less"}</button>`}
 			<a href=${pipeline.url} target="_blank" rel="noopener noreferrer">#${pipeline.id}</a>
 		</header>
 		<p class="quiet"><span>${pipeline.ref} · ${pipeline.sha} · ${pipeline.user}${pipeline.source !== "push" ? " · " + pipeline.source : ""}${pipeline.vars ? " · " + pipeline.vars.join(", ") : ""}</span>
@@ -91,13 +92,16 @@ function Pipeline({ pipeline, project, lab, act, old }) {
 	</article>`;
 }
 
+// says puts a status into a sentence where its own word does not fit.
+const says = { success: "passed", failed: "failed", canceled: "was canceled", skipped: "was skipped", manual: "waits to be played" };
+
 function JobActions({ job, lab, act }) {
 	const [kind, setKind] = useState("go-test");
 	const go = (what, label, tone) => html`<button type="button" class=${cx("button", tone)} data-test=${"job-" + what} onClick=${() => act("job", { job: job.id, do: what, kind, user: "alice" })}>${label}</button>`;
 	const runs = job.status === "running", waits = job.status === "pending";
 	const ended = ["success", "failed", "canceled"].includes(job.status);
 	return html`<div class="job-actions" data-test="job-actions">
-		<span class="quiet"><b>${job.name}</b> is ${job.status}</span>
+		<span class="quiet"><b>${job.name}</b> ${says[job.status] || "is " + job.status}</span>
 		${waits && go("start", "Start")}
 		${(waits || runs) && go("pass", "Pass", "primary")}
 		${(waits || runs) && html`<span class="pair">${go("fail", "Fail", "danger")}<select aria-label="Log of the failure" data-test="job-log" value=${kind} onChange=${(e) => setKind(e.currentTarget.value)}>
