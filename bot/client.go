@@ -89,7 +89,7 @@ type wire struct{ http *http.Client }
 
 // Do sends one request.
 func (w wire) Do(req *http.Request) (*http.Response, error) {
-	res, err := w.http.Do(req)
+	res, err := w.http.Do(req) //nolint:gosec // G704: a response_url has passed isSlack; all else goes to the configured API
 	if err != nil {
 		return nil, err
 	}

@@ -180,6 +180,7 @@ func (w wish) offered(v kovra.View) bool {
 		return v.Run.Status.CanCancel()
 	case kovra.ActRetry:
 		return v.Run.Status.CanRetry()
+	default: // the other wishes are about a job
 	}
 	j := w.of(v)
 	if j == nil {

@@ -12,7 +12,7 @@ import (
 func (h *Handler) apps(ctx context.Context, r request) (Answer, error) {
 	var rows []AppRow
 	err := h.DB.Read(ctx, func(tx *storage.Tx) error {
-		for _, a := range r.scene.apps {
+		for _, a := range r.apps {
 			one, err := appRow(tx, a)
 			if err != nil {
 				return err

@@ -52,7 +52,7 @@ func (h *Handler) clicks(ctx context.Context, p payload) error {
 		name := ActionName(c.ActionID)
 		do, known := buttons[name]
 		if !known {
-			do = unknownButton
+			do = (*Handler).clickUnknown
 		}
 		answer, err := do(h, work, ask, c.Value)
 		if err != nil {
@@ -63,7 +63,8 @@ func (h *Handler) clicks(ctx context.Context, p payload) error {
 	return errors.Join(errs...)
 }
 
-func unknownButton(*Handler, context.Context, asker, string) (Answer, error) {
+// clickUnknown answers a button that a former version of ours made.
+func (*Handler) clickUnknown(context.Context, asker, string) (Answer, error) {
 	return Answer{}, kovra.Errorf(kovra.Invalid, saysOldButton)
 }
 

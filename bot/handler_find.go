@@ -39,7 +39,7 @@ func (h *Handler) findRun(ctx context.Context, r request) (app kovra.App, run ko
 			return err
 		}
 		e := &unknownError{what: fmt.Sprintf("Pipeline #%d", r.target.ID), app: app.Name}
-		return r.elsewhere(tx, p, e, "pipelines", func(project int64) error {
+		return r.elsewhere(p, e, "pipelines", func(project int64) error {
 			_, err := tx.RunByRemote(project, r.target.ID)
 			return err
 		})
@@ -59,7 +59,7 @@ func (h *Handler) findJob(ctx context.Context, r request) (app kovra.App, job ko
 			return err
 		}
 		e := &unknownError{what: fmt.Sprintf("Job #%d", r.target.ID), app: app.Name}
-		return r.elsewhere(tx, p, e, "jobs", func(project int64) error {
+		return r.elsewhere(p, e, "jobs", func(project int64) error {
 			_, err := tx.Job(project, r.target.ID)
 			return err
 		})
@@ -69,7 +69,7 @@ func (h *Handler) findJob(ctx context.Context, r request) (app kovra.App, job ko
 
 // elsewhere says that an id belongs to another app that the asker sees, or else that it
 // is not known.
-func (r request) elsewhere(tx *storage.Tx, p kovra.Project, e *unknownError, what string, in func(project int64) error) error {
+func (r request) elsewhere(p kovra.Project, e *unknownError, what string, in func(project int64) error) error {
 	for _, a := range r.apps {
 		if a.Project == 0 || a.Project == p.ID || in(a.Project) != nil {
 			continue

@@ -38,9 +38,9 @@ type desk struct {
 // newDesk makes a workspace in which C1 hears of web, C2 of web and api, and C3 of
 // nothing. Project 7 is that of web, 8 that of api; bare has none, and secret is seen by nobody but its friends.
 // U1 and U2 are members, ADMIN is an administrator.
-func newDesk(t testing.TB) *desk {
-	t.Helper()
-	d := &desk{t: t, gate: &fakeGate{hidden: []string{"secret"}}, gitlab: &fakeGitLab{}}
+func newDesk(tb testing.TB) *desk {
+	tb.Helper()
+	d := &desk{t: tb, gate: &fakeGate{hidden: []string{"secret"}}, gitlab: &fakeGitLab{}}
 	d.sim = slacksim.New(slacksim.Options{RequestURL: "http://kovra.test", Transport: slacksim.HandlerTransport(d)})
 	for _, u := range []string{"U1", "U2", "UADMIN"} {
 		d.sim.AddUser(slacksim.User{ID: u, Name: strings.ToLower(u)})
@@ -48,18 +48,18 @@ func newDesk(t testing.TB) *desk {
 	for _, c := range []string{"C1", "C2", "C3"} {
 		d.sim.AddChannel(slacksim.Channel{ID: c, Name: strings.ToLower(c), Members: []string{"U1", "U2", "UADMIN", slacksim.BotUserID}})
 	}
-	db, err := storage.Open(t.Context(), storage.Options{Path: filepath.Join(t.TempDir(), "state.db"), Key: [][]byte{[]byte(strings.Repeat("k", 32))}})
+	db, err := storage.Open(tb.Context(), storage.Options{Path: filepath.Join(tb.TempDir(), "state.db"), Key: [][]byte{[]byte(strings.Repeat("k", 32))}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := db.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	d.db, d.gate.db = db, db
 	d.handler = NewHandler(HandlerOptions{
-		DB: db, Slack: checkedSlack{t, deskClient(t, d.sim)}, Gate: d.gate, GitLab: d.gitlab,
+		DB: db, Slack: checkedSlack{tb, deskClient(tb, d.sim)}, Gate: d.gate, GitLab: d.gitlab,
 		ForgetChannel: func(c string) { d.gate.forgotten = append(d.gate.forgotten, c) },
 		Hook:          Hook{URL: "https://kovra.example/webhooks/gitlab"},
 	})
@@ -71,11 +71,11 @@ func newDesk(t testing.TB) *desk {
 	return d
 }
 
-func deskClient(t testing.TB, sim *slacksim.Server) *Client {
-	t.Helper()
+func deskClient(tb testing.TB, sim *slacksim.Server) *Client {
+	tb.Helper()
 	c, err := NewClient(ClientOptions{Token: "xoxb-sim", API: "http://slack.sim/api/", HTTP: sim.Client()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
@@ -188,7 +188,8 @@ func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func checkBody(t testing.TB, body []byte) {
+func checkBody(tb testing.TB, body []byte) {
+	tb.Helper()
 	if len(body) == 0 {
 		return
 	}
@@ -198,19 +199,19 @@ func checkBody(t testing.TB, body []byte) {
 		Blocks       slack.Blocks
 	}
 	if err := json.Unmarshal(body, &m); err != nil {
-		t.Errorf("answer %s: %v", body, err)
+		tb.Errorf("answer %s: %v", body, err)
 	}
 	if m.ResponseType != "ephemeral" {
-		t.Errorf("answer is %q, want a private one", m.ResponseType)
+		tb.Errorf("answer is %q, want a private one", m.ResponseType)
 	}
 	if err := Check(m.Blocks.BlockSet, m.Text); err != nil {
-		t.Errorf("answer breaks limits: %v", err)
+		tb.Errorf("answer breaks limits: %v", err)
 	}
 }
 
 // checkInteraction looks at the answer to a form or to a type-ahead field.
-func checkInteraction(t testing.TB, body []byte) {
-	t.Helper()
+func checkInteraction(tb testing.TB, body []byte) {
+	tb.Helper()
 	if len(body) == 0 {
 		return
 	}
@@ -222,19 +223,19 @@ func checkInteraction(t testing.TB, body []byte) {
 		Options []any                           `json:"options"`
 	}
 	if err := json.Unmarshal(body, &m); err != nil {
-		t.Errorf("answer %s: %v", body, err)
+		tb.Errorf("answer %s: %v", body, err)
 	}
 	if m.View != nil {
 		if err := CheckView(*m.View); err != nil {
-			t.Errorf("view %s: %v", body, err)
+			tb.Errorf("view %s: %v", body, err)
 		}
 	}
 	if err := CheckOptions(m.Groups); err != nil || len(m.Options) != 0 {
-		t.Errorf("options %s: %v", body, err)
+		tb.Errorf("options %s: %v", body, err)
 	}
 	for field, text := range m.Errors {
 		if text == "" || utf8.RuneCountInString(text) > maxFieldError {
-			t.Errorf("the error of %s is %q", field, text)
+			tb.Errorf("the error of %s is %q", field, text)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (h *Handler) suggestRefs(ctx context.Context, ask asker, app, query string)
 	})
 	if err != nil {
 		h.Log.WarnContext(ctx, "refs not listed by gitlab", "project", p.ID, "err", err)
-		return []optionGroup{named(labelDown, refsWithoutGitLab(p, runs, query))}, nil
+		groups = []optionGroup{named(labelDown, refsWithoutGitLab(p, runs, query))}
 	}
 	return groups, nil
 }

@@ -255,7 +255,9 @@ func BenchmarkPipelineOf200Jobs(b *testing.B) {
 		var out burst
 		// Fake time needs a test around it, which a benchmark is not.
 		ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
-			Name: "burst", F: func(t *testing.T) { out = playBurst(t, 1, 1, burstJobs, burstFailed) },
+			Name: "burst", F: func(t *testing.T) { //nolint:thelper // no helper but the test itself
+				out = playBurst(t, 1, 1, burstJobs, burstFailed)
+			},
 		}})
 		if !ok {
 			b.Fatal("the burst failed")

@@ -393,6 +393,7 @@ func TestProjectorPausesAtEveryTrouble(t *testing.T) {
 
 // lostReplies is a story in which every post's answer is lost once.
 func lostReplies(t *testing.T, lookup bool) (messages, lost int) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
 		s.projector.noLookup = !lookup

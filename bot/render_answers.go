@@ -32,6 +32,7 @@ func RenderError(err error) Answer {
 		mark = "🔒 "
 	case kovra.Unavailable:
 		mark = "⏳ "
+	default: // the other kinds are told by their sentence alone
 	}
 	return notice(mark + prose(kovra.PublicText(err), 1000))
 }

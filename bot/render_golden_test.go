@@ -62,6 +62,7 @@ func TestGolden(t *testing.T) {
 }
 
 func checkGolden(t *testing.T, file string) {
+	t.Helper()
 	archive, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -256,7 +256,7 @@ func RenderAudit(app string, rows []AuditRow, older int64) Answer {
 
 func auditLine(r AuditRow) string {
 	a := r.Action
-	result := ""
+	var result string
 	switch a.State {
 	case kovra.ActionFailed:
 		result = "❌ " + prose(cmp.Or(a.Outcome.Reason, "not done"), 120)

@@ -187,10 +187,9 @@ func FuzzRender(f *testing.F) {
 }
 
 var (
-	anyToken   = regexp.MustCompile(`<[^<>]*>`)
-	ownToken   = regexp.MustCompile("^<(!date\\^[0-9]+\\^[^|]+\\|[^|]+|@U[A-Z0-9]+|#[CGD][A-Z0-9]+|https?://[^|<>\\s`]+\\|[^<>]+)>$")
-	bareAmp    = regexp.MustCompile(`&(amp|lt|gt);`)
-	formatting = regexp.MustCompile(`(^|[\s(])(\*[^*\s][^*\n]*\*|_[^_\s][^_\n]*_|~[^~\s][^~\n]*~)([\s).,:]|$)`)
+	anyToken = regexp.MustCompile(`<[^<>]*>`)
+	ownToken = regexp.MustCompile("^<(!date\\^[0-9]+\\^[^|]+\\|[^|]+|@U[A-Z0-9]+|#[CGD][A-Z0-9]+|https?://[^|<>\\s`]+\\|[^<>]+)>$")
+	bareAmp  = regexp.MustCompile(`&(amp|lt|gt);`)
 )
 
 // checkHarmless checks limits, and that nothing but our own tokens is in the texts.
@@ -348,8 +347,11 @@ func TestCardClass(t *testing.T) {
 		job    kovra.Status
 		want   Class
 	}{
-		{kovra.Success, kovra.Success, Terminal}, {kovra.Failed, kovra.Failed, Terminal}, {kovra.Pending, kovra.Pending, Start},
-		{kovra.Running, kovra.Running, Progress}, {kovra.Running, kovra.Failed, Failure},
+		{kovra.Success, kovra.Success, Terminal},
+		{kovra.Failed, kovra.Failed, Terminal},
+		{kovra.Pending, kovra.Pending, Start},
+		{kovra.Running, kovra.Running, Progress},
+		{kovra.Running, kovra.Failed, Failure},
 	}
 	for _, tt := range tests {
 		v := kovra.View{Run: kovra.Run{Status: tt.status}, Jobs: []kovra.Job{{ID: 1, Name: "a", Status: tt.job}}}

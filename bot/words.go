@@ -235,7 +235,7 @@ const (
 	saysHookRemoved     = "The webhook is taken away."
 	saysHookKept        = "The webhook stays."
 	saysHookByHand      = "⚠️ *The webhook has to be set up by hand*"
-	saysHookSecret      = "the value of KOVRA_GITLAB_WEBHOOK_SECRET"
+	saysHookSecret      = "the value of KOVRA_GITLAB_WEBHOOK_SECRET" //nolint:gosec // the name of a variable, not a secret
 	saysHookEvents      = "Pipeline events, Job events, Push events"
 	saysHookUnknown     = "none known; without it news comes late"
 	saysExisting        = "%s from before: listed by `/pipeline`, but without a thread."
