@@ -156,10 +156,10 @@ func (w *world) events(rw http.ResponseWriter, r *http.Request) {
 	what := []string{"slack", "gitlab"} // at first, all of it
 	for {
 		for _, name := range what {
-			fmt.Fprintf(rw, "event: %s\ndata: {}\n\n", name)
+			_, _ = fmt.Fprintf(rw, "event: %s\ndata: {}\n\n", name) // Flush tells when the page is gone
 		}
 		if len(what) == 0 {
-			fmt.Fprint(rw, ": still here\n\n")
+			_, _ = fmt.Fprint(rw, ": still here\n\n")
 		}
 		if err := out.Flush(); err != nil {
 			return
@@ -260,7 +260,8 @@ func (w *world) invite(ctx context.Context, in said, who string) (any, error) {
 	case !slices.Contains(c.Members, in.User):
 		return shown{Error: "not_in_channel"}, nil
 	}
-	return shown{}, w.enter(ctx, in.Channel, u.ID)
+	w.enter(ctx, in.Channel, u.ID)
+	return shown{}, nil
 }
 
 // join lets a person into a public channel.
@@ -269,18 +270,18 @@ func (w *world) join(ctx context.Context, in place) (any, error) {
 	if !known || c.Private || c.Direct {
 		return nil, fmt.Errorf("channel %s: %w", in.Channel, slacksim.ErrNotThere)
 	}
-	return shown{}, w.enter(ctx, in.Channel, in.User)
+	w.enter(ctx, in.Channel, in.User)
+	return shown{}, nil
 }
 
 // enter makes somebody a member and tells the app, as Slack does.
-func (w *world) enter(ctx context.Context, channel, user string) error {
+func (w *world) enter(ctx context.Context, channel, user string) {
 	w.slack.Invite(channel, user)
 	if err := w.slack.Event(ctx, map[string]any{
 		"type": "member_joined_channel", "user": user, "channel": channel, "channel_type": "C", "team": slacksim.TeamID,
 	}); err != nil {
 		w.log.WarnContext(ctx, "the app did not take an event", "err", err)
 	}
-	return nil
 }
 
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")

@@ -30,7 +30,7 @@ func start(t *testing.T, args ...string) demo {
 	var errs bytes.Buffer
 	var g errgroup.Group
 	g.Go(func() error {
-		defer in.Close() //nolint:errcheck // a pipe of our own
+		defer in.Close()
 		return run(ctx, append([]string{"-listen", "127.0.0.1:0", "-quiet"}, args...), in, &errs)
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
@@ -70,7 +70,7 @@ func (d demo) do(method, path string, body any, header ...string) (int, []byte, 
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
 	if err != nil {
 		d.t.Fatal(err)
@@ -427,7 +427,7 @@ func TestEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it never ends by itself
+	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	next := func() string {
 		for lines.Scan() {
@@ -455,12 +455,12 @@ func TestListenFallsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer first.Close() //nolint:errcheck // a listener without connections
+	defer first.Close()
 	second, err := listen(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer second.Close() //nolint:errcheck // a listener without connections
+	defer second.Close()
 	if first.Addr().String() == second.Addr().String() {
 		t.Errorf("both listen on %s", first.Addr())
 	}

@@ -76,9 +76,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return errors.Join(err, page.Close())
 	}
-	fmt.Fprintln(out, w.pageURL)
+	_, _ = fmt.Fprintln(out, w.pageURL) // a demo that nobody reads is shown all the same
 	if !o.quiet {
-		fmt.Fprintln(errs, "The demo of Kovra is at the address above. Everything is simulated, except Kovra. Ctrl-C ends it.")
+		_, _ = fmt.Fprintln(errs, "The demo of Kovra is at the address above. Everything is simulated, except Kovra. Ctrl-C ends it.")
 	}
 	return w.run(ctx)
 }

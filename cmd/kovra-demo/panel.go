@@ -324,7 +324,8 @@ func (w *world) panelTrouble(_ context.Context, in deed) (any, error) {
 
 func (w *world) panelAutoplay(_ context.Context, in struct {
 	On bool `json:"on"`
-}) (any, error) {
+},
+) (any, error) {
 	w.mu.Lock()
 	w.autoplay = in.On
 	w.mu.Unlock()
@@ -334,7 +335,8 @@ func (w *world) panelAutoplay(_ context.Context, in struct {
 
 func (w *world) panelResend(_ context.Context, in struct {
 	Index int `json:"index"`
-}) (any, error) {
+},
+) (any, error) {
 	defer w.labMoved.tell()
 	return shown{}, w.gitlab.Resend(in.Index)
 }

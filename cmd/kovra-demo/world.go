@@ -115,9 +115,9 @@ func newWorld(ctx context.Context, page net.Listener, o options, log *slog.Logge
 	w.people()
 	w.projects()
 	w.servers = []server{
-		{"page", page, &http.Server{Handler: w.routes()}},
-		{"gitlab", lab, &http.Server{Handler: w.watched(w.gitlab)}},
-		{"slack", chat, &http.Server{Handler: w.slack}},
+		{"page", page, &http.Server{Handler: w.routes(), ReadHeaderTimeout: headerTimeout}},
+		{"gitlab", lab, &http.Server{Handler: w.watched(w.gitlab), ReadHeaderTimeout: headerTimeout}},
+		{"slack", chat, &http.Server{Handler: w.slack, ReadHeaderTimeout: headerTimeout}},
 	}
 	if err := w.build(ctx); err != nil {
 		return nil, errors.Join(err, lab.Close(), chat.Close(), w.relay.Close(), os.RemoveAll(w.dir))
@@ -128,9 +128,9 @@ func newWorld(ctx context.Context, page net.Listener, o options, log *slog.Logge
 // Secrets of peers that hold nothing. They are not worth hiding.
 const (
 	gitlabToken = "glpat-demo"
-	slackToken  = "xoxb-sim"
+	slackToken  = "xoxb-sim" //nolint:gosec // made up, for a simulated peer
 	slackSecret = "sim-secret"
-	hookSecret  = "demo-webhook-secret"
+	hookSecret  = "demo-webhook-secret" //nolint:gosec // made up, for a simulated peer
 )
 
 // build makes Kovra, configured as an administrator would.
@@ -178,7 +178,6 @@ func (w *world) run(ctx context.Context) error {
 }
 
 func (s server) run(ctx context.Context) error {
-	s.http.ReadHeaderTimeout = headerTimeout
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx } // ends the open event streams
 	defer context.AfterFunc(ctx, func() {
 		drain, done := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -226,8 +225,11 @@ func (w *world) projects() {
 		branch  string
 		title   string
 	}{
-		{w.web, "main", "Sort the catalog by name"}, {w.web, "checkout", "Ask for the address last"}, {w.web, "release", "Release 3.18"},
-		{w.api, "main", "Answer in JSON only"}, {w.api, "refunds", "Keep the reason of a refund"},
+		{w.web, "main", "Sort the catalog by name"},
+		{w.web, "checkout", "Ask for the address last"},
+		{w.web, "release", "Release 3.18"},
+		{w.api, "main", "Answer in JSON only"},
+		{w.api, "refunds", "Keep the reason of a refund"},
 	} {
 		w.push(c.project.ID, c.branch, c.title, "alice", "", "", false) // no pipeline: there is no CI configuration yet
 	}
