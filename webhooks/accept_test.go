@@ -387,7 +387,7 @@ func TestEngineSurvivesPanics(t *testing.T) {
 		t.Errorf("counted %v", n.n)
 	}
 	defer func() {
-		if recover() != http.ErrAbortHandler {
+		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
 			t.Error("an aborted request was held back from the server")
 		}
 	}()

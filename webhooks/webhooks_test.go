@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -157,8 +158,8 @@ func stored(tb testing.TB, db *storage.DB) []kovra.Delivery {
 		if err != nil {
 			return err
 		}
-		for i := len(all) - 1; i >= 0; i-- {
-			d, err := tx.Delivery(all[i].ID)
+		for _, a := range slices.Backward(all) {
+			d, err := tx.Delivery(a.ID)
 			if err != nil {
 				return err
 			}

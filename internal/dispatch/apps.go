@@ -229,8 +229,9 @@ func (a Actions) dropHook(ctx context.Context, act kovra.Action, p kovra.Project
 		return true, "", nil
 	case kovra.Denied:
 		return false, kovra.PublicText(err), nil
+	default: // the hook is gone, or the next try may succeed
+		return err == nil, "", err
 	}
-	return err == nil, "", err
 }
 
 func (a Actions) unlink(ctx context.Context, act kovra.Action) (end, time.Duration, error) {

@@ -94,6 +94,7 @@ func (w *world) CreatePipeline(context.Context, int64, string, []kovra.Variable,
 	w.call("create")
 	return w.create()
 }
+
 func (w *world) RetryPipeline(context.Context, int64, int64) error {
 	w.call("retry")
 	if w.retry == nil {
@@ -120,6 +121,7 @@ func (w *world) EnsureHook(context.Context, int64, string) (Hook, error) {
 	}
 	return w.hook()
 }
+
 func (w *world) RemoveHook(context.Context, int64, int64) error { w.call("unhook"); return w.unhook }
 
 func (w *world) May(context.Context, kovra.Person, kovra.Permission, string) error { return w.gate }

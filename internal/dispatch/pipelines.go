@@ -45,6 +45,7 @@ func (a Actions) run(ctx context.Context, act kovra.Action) (end, time.Duration,
 		return end{}, 0, a.untried(ctx, act, err)
 	case kovra.Unclear:
 		return end{}, lookEvery, nil
+	default: // done, or an error that the caller is to see
 	}
 	if err != nil {
 		return end{}, 0, err
@@ -313,6 +314,7 @@ func notNow(act kovra.Action, run kovra.Run, jobs []kovra.Job) string {
 		return fmt.Sprintf("%s is %s now; only a failed or canceled one can be retried.", pipeline, word(run.Status))
 	case kovra.ActCancel:
 		return fmt.Sprintf("%s is %s now; only a pending or running one can be canceled.", pipeline, word(run.Status))
+	default: // what is left is about a job
 	}
 	j, ok := byID(jobs, act.Job)
 	if !ok {

@@ -68,7 +68,7 @@ func TestUnreadableLogHoldsUpNothing(t *testing.T) {
 	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err != nil {
 		t.Error(err)
 	}
-	run, jobs := w.run(run.ID)
+	_, jobs := w.run(run.ID)
 	if jobs[0].Log != kovra.LogGone || jobs[0].Excerpt.Note == "" {
 		t.Errorf("after ten minutes: %q %q, want the failure told with the reason", jobs[0].Log, jobs[0].Excerpt.Note)
 	}

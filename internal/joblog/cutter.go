@@ -275,6 +275,7 @@ func (h *hit) take(line shown) bool {
 		}
 	case traceback:
 		return h.takeCall(line)
+	default: // the other blocks end by their count, not by what a line looks like
 	}
 	h.behind = append(h.behind, line)
 	h.left--

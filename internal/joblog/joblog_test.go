@@ -65,7 +65,7 @@ func runnerTrace(tb testing.TB, script string, parts map[string]string) string {
 	section("prepare_executor", `Preparing the "docker" executor`, "␛[0KUsing Docker executor with image alpine:3.20 ...␛[0;m\n")
 	section("get_sources", "Getting source from Git repository", "␛[32;1m$ git fetch || echo 'fatal: not an error'␛[0;m\nfatal: this was only the cache of the sources\n")
 	var body strings.Builder
-	for _, line := range strings.Split(strings.TrimSuffix(script, "\n"), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSuffix(script, "\n"), "\n") {
 		if rest, ok := strings.CutPrefix(line, "@repeat "); ok {
 			times, text, _ := strings.Cut(rest, " ")
 			n, err := strconv.Atoi(times)
@@ -111,7 +111,7 @@ func stamped(trace string) string {
 		n++
 		fmt.Fprintf(&b, "2026-03-01T10:%02d:%02d.%06dZ 00O%s", n/60%60, n%60, n%1000000, flag)
 	}
-	for _, line := range strings.Split(strings.TrimSuffix(trace, "\n"), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSuffix(trace, "\n"), "\n") {
 		stamp(" ")
 		for {
 			i := strings.Index(line, "\r\x1b[0K")

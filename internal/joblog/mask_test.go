@@ -71,7 +71,7 @@ func TestMaskerPrivateKeys(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m := NewMasker(nil)
 			var got []string
-			for _, line := range strings.Split(c.lines, "\n") {
+			for line := range strings.SplitSeq(c.lines, "\n") {
 				got = append(got, m.Line(line))
 			}
 			if got := strings.Join(got, "\n"); got != c.want {

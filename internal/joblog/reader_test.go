@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func readAll(t testing.TB, r io.Reader) []Line {
-	t.Helper()
+func readAll(tb testing.TB, r io.Reader) []Line {
+	tb.Helper()
 	var lines []Line
 	reader := NewReader(r)
 	for {
@@ -24,7 +24,7 @@ func readAll(t testing.TB, r io.Reader) []Line {
 			return lines
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		lines = append(lines, line)
 	}
@@ -307,12 +307,12 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-func checkText(t testing.TB, text string) {
-	t.Helper()
+func checkText(tb testing.TB, text string) {
+	tb.Helper()
 	if !utf8.ValidString(text) {
-		t.Fatalf("not UTF-8: %q", text)
+		tb.Fatalf("not UTF-8: %q", text)
 	}
 	if i := strings.IndexFunc(text, func(r rune) bool { return isControl(r) || r == '\n' || r == '\r' }); i >= 0 {
-		t.Fatalf("control character at %d of %q", i, text)
+		tb.Fatalf("control character at %d of %q", i, text)
 	}
 }
