@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -289,7 +291,7 @@ func (s *Server) answer(r *http.Request, t route, vars map[string]string, body [
 	if err == nil {
 		return out
 	}
-	if refused, isAPI := err.(*apiError); isAPI {
+	if refused, isAPI := errors.AsType[*apiError](err); isAPI {
 		return reply{code: refused.code, body: refused.body}
 	}
 	return reply{code: http.StatusInternalServerError, body: object{"message": "500 Internal Server Error"}}
@@ -334,9 +336,7 @@ func (s *Server) projectByKey(key string) *project {
 }
 
 func writeReply(w http.ResponseWriter, out reply) {
-	for key, values := range out.header {
-		w.Header()[key] = values
-	}
+	maps.Copy(w.Header(), out.header)
 	if out.code == http.StatusNoContent {
 		w.WriteHeader(out.code)
 		return
@@ -354,7 +354,7 @@ func writeReply(w http.ResponseWriter, out reply) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(out.code)
-	w.Write(body) //nolint:errcheck // the client went away; there is nobody to tell
+	_, _ = w.Write(body) // the client went away; there is nobody to tell
 }
 
 func (s *Server) note(c Call) int {

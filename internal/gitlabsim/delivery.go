@@ -113,7 +113,7 @@ func (s *Server) finishHeader(d *Delivery, h *hook) {
 	}
 	if key, signed := signingKey(h.SigningToken); signed {
 		mac := hmac.New(sha256.New, key)
-		fmt.Fprintf(mac, "%s.%s.%s", d.Header.Get("webhook-id"), stamp, d.Body)
+		_, _ = fmt.Fprintf(mac, "%s.%s.%s", d.Header.Get("webhook-id"), stamp, d.Body)
 		d.Header.Set("webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 	}
 }

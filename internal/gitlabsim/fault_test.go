@@ -29,8 +29,7 @@ func TestRateLimitCarriesRetryAfterAndFiresOnce(t *testing.T) {
 	w.s.Fault(gitlabsim.RateLimit(createEndpoint, 1500*time.Millisecond))
 	err := create(w)
 	wantRefusal(t, err, 429, "")
-	var refused *gitlab.ErrorResponse
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*gitlab.ErrorResponse](err); ok {
 		h := refused.Response.Header
 		if h.Get("Retry-After") != "2" || h.Get("RateLimit-Remaining") != "0" || h.Get("RateLimit-Reset") == "" {
 			t.Errorf("headers %v", h)
@@ -84,7 +83,7 @@ func TestALostReplyCutsARealConnection(t *testing.T) {
 	must(t, err)
 	req.Header.Set("PRIVATE-TOKEN", "glpat-sim")
 	if resp, err := server.Client().Do(req); err == nil {
-		resp.Body.Close() //nolint:errcheck // the test failed already
+		resp.Body.Close()
 		t.Errorf("got %d, want a cut connection", resp.StatusCode)
 	}
 	if n := w.s.CallCount("GET /version"); n == 0 {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Timestamps, added to a kind of SampleLog, gives the same trace as runners since 18.7 write it: every line begins with its time and
+// Timestamps added to a kind of SampleLog gives the same trace as runners since 18.7 write it: every line begins with its time and
 // stream.
 const Timestamps = "+timestamps"
 
@@ -102,7 +102,7 @@ func (t *tracer) section(name, header string, body func()) {
 }
 
 func (t *tracer) text(block string) {
-	for _, l := range strings.Split(strings.Trim(block, "\n"), "\n") {
+	for l := range strings.SplitSeq(strings.Trim(block, "\n"), "\n") {
 		if strings.HasPrefix(l, "$ ") {
 			l = green + l + reset
 		}

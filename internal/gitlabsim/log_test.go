@@ -22,7 +22,7 @@ func TestSampleLogsHaveTheRunnersFormat(t *testing.T) {
 		if kind != "ok" && strings.Index(plain, "cleanup_file_variables") > strings.Index(plain, "ERROR: Job failed") {
 			t.Errorf("%s: no clean-up ahead of the last line", kind)
 		}
-		for _, line := range strings.Split(strings.TrimSuffix(stamped, "\n"), "\n") {
+		for line := range strings.SplitSeq(strings.TrimSuffix(stamped, "\n"), "\n") {
 			if !prefix.MatchString(line) {
 				t.Errorf("%s: line without time: %q", kind, line)
 			}

@@ -218,8 +218,13 @@ func TestVariablesNeedARole(t *testing.T) {
 		role, user string
 		allowed    bool
 	}{
-		{"", "dev", true}, {"developer", "dev", true}, {"maintainer", "dev", false}, {"maintainer", "mara", true},
-		{"owner", "mara", false}, {"owner", "owen", true}, {"no_one_allowed", "owen", false},
+		{"", "dev", true},
+		{"developer", "dev", true},
+		{"maintainer", "dev", false},
+		{"maintainer", "mara", true},
+		{"owner", "mara", false},
+		{"owner", "owen", true},
+		{"no_one_allowed", "owen", false},
 	} {
 		w := newWorld(t)
 		w.s.SetVariablesRole(w.web.ID, c.role)

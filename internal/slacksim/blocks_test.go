@@ -3,6 +3,7 @@ package slacksim_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -24,9 +25,7 @@ func many(n int, f func(i int) any) []any {
 
 func with(o obj, k string, v any) obj {
 	out := obj{}
-	for key, value := range o {
-		out[key] = value
-	}
+	maps.Copy(out, o)
 	out[k] = v
 	return out
 }
@@ -43,9 +42,7 @@ func options(n, text, value int) []any {
 
 func section(more obj) obj {
 	out := obj{"type": "section", "text": mrkdwn(1)}
-	for k, v := range more {
-		out[k] = v
-	}
+	maps.Copy(out, more)
 	return out
 }
 

@@ -1,6 +1,7 @@
 package slacksim
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -119,9 +120,7 @@ func (s *Server) FaultCounts() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make(map[string]int, len(s.fired))
-	for k, v := range s.fired {
-		out[k] = v
-	}
+	maps.Copy(out, s.fired)
 	return out
 }
 

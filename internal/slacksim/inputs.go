@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,9 +41,7 @@ func (s *Server) state(tree []Block, key string) map[string]any {
 			out[at.block.BlockID] = block
 		}
 		one := map[string]any{"type": at.el.Type}
-		for k, v := range value {
-			one[k] = v
-		}
+		maps.Copy(one, value)
 		block[at.el.ActionID] = one
 	}
 	return out

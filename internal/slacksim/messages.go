@@ -320,7 +320,7 @@ func (s *Server) chatUpdate(a args) reply {
 	switch {
 	case broadcast && said.says():
 		return fail("no_dual_broadcast_content_update")
-	case !broadcast && !said.says() && !(said.empty && m.Text != "") && a.str("attachments") == "":
+	case !broadcast && !said.says() && (!said.empty || m.Text == "") && a.str("attachments") == "":
 		return fail("no_text")
 	}
 	if hasRichText(m.Tree) && len(said.tree) > 0 && !hasRichText(said.tree) {

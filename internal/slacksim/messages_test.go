@@ -2,6 +2,7 @@ package slacksim_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -123,9 +124,7 @@ func TestChatUpdateRefusals(t *testing.T) {
 	eph := w.call(t, "chat.postEphemeral", url.Values{"channel": {"C1"}, "user": {"U1"}, "text": {"psst"}})["message_ts"].(string)
 	update := func(ts string, more url.Values) map[string]any {
 		form := url.Values{"channel": {"C1"}, "ts": {ts}, "text": {"x"}}
-		for k, v := range more {
-			form[k] = v
-		}
+		maps.Copy(form, more)
 		return w.call(t, "chat.update", form)
 	}
 	refused(t, update("1.000001", nil), "message_not_found")

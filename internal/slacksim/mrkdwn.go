@@ -22,7 +22,7 @@ func (s *stash) put(part string) string {
 
 // back puts the parts in again, last first, since a part may hold earlier ones.
 func (s *stash) back(text string) string {
-	for i := len(*s) - 1; i >= 0; i-- {
+	for i := range slices.Backward(*s) {
 		text = strings.ReplaceAll(text, string(rune(stashBase+i)), (*s)[i])
 	}
 	return text

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/url"
 	"slices"
@@ -343,9 +344,7 @@ func (s *Server) act(ctx context.Context, userID string, m *Message, v *View, on
 	seen := Seen{TriggerID: s.newTrigger(userID), Confirm: on.el.Confirm, URL: on.el.URL}
 	p["trigger_id"] = seen.TriggerID
 	action := map[string]any{"type": on.el.Type, "action_id": on.el.ActionID, "block_id": on.block.BlockID, "action_ts": s.newTS()}
-	for k, f := range fields {
-		action[k] = f
-	}
+	maps.Copy(action, fields)
 	p["actions"] = []any{action}
 	s.container(p, userID, m, v)
 	if m != nil {

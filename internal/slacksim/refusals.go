@@ -236,7 +236,7 @@ func (k *checker) actions(at string, b map[string]any) {
 func (k *checker) image(at string, b map[string]any) {
 	if _, file := b["slack_file"]; !file {
 		k.need(at, b, "image_url")
-		k.link(at, b, "image_url", 3000)
+		k.link(at, b, "image_url")
 	}
 	k.need(at, b, "alt_text")
 	k.str(at, b, "alt_text", 0, 2000)
@@ -287,7 +287,7 @@ func (k *checker) richParts(at string, v any) {
 			k.total += utf8.RuneCountInString(k.str(p, o, "text", 1, 1<<30))
 		case "link":
 			k.need(p, o, "url")
-			k.link(p, o, "url", 3000)
+			k.link(p, o, "url")
 			k.total += utf8.RuneCountInString(k.str(p, o, "text", 0, 1<<30))
 		case "user", "usergroup", "channel", "emoji", "broadcast", "date", "color", "team":
 		default:
@@ -374,7 +374,7 @@ func (k *checker) elementBody(at, kind string, e map[string]any) {
 		k.str(at, e, "value", 0, 2000)
 		k.str(at, e, "accessibility_label", 0, 75)
 		if _, has := e["url"]; has {
-			k.link(at, e, "url", 3000)
+			k.link(at, e, "url")
 		}
 		k.style(at, e)
 	case "overflow":
@@ -434,7 +434,7 @@ func (k *checker) options(at string, v any, most int, kinds ...string) {
 		k.need(p, o, "value")
 		k.str(p, o, "value", 0, 150)
 		if _, has := o["url"]; has {
-			k.link(p, o, "url", 3000)
+			k.link(p, o, "url")
 		}
 		if _, has := o["description"]; has {
 			k.text(p, o, "description", 75, false, kinds...)
@@ -529,8 +529,9 @@ func (k *checker) length(at, text string, least, most int) {
 	}
 }
 
-func (k *checker) link(at string, o map[string]any, key string, most int) {
-	text := k.str(at, o, key, 1, most)
+// link checks an address, of which Slack takes 3000 characters everywhere.
+func (k *checker) link(at string, o map[string]any, key string) {
+	text := k.str(at, o, key, 1, 3000)
 	if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme == "") {
 		k.bad(at+"/"+key, "invalid url")
 	}

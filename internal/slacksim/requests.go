@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -47,7 +48,7 @@ func (a answer) problem() string {
 func (s *Server) Sign(body []byte, t time.Time) http.Header {
 	stamp := strconv.FormatInt(t.Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(s.o.SigningSecret))
-	fmt.Fprintf(mac, "v0:%s:%s", stamp, body)
+	_, _ = fmt.Fprintf(mac, "v0:%s:%s", stamp, body)
 	h := http.Header{}
 	h.Set("X-Slack-Request-Timestamp", stamp)
 	h.Set("X-Slack-Signature", "v0="+hex.EncodeToString(mac.Sum(nil)))
@@ -71,9 +72,7 @@ func (s *Server) send(ctx context.Context, path, contentType string, body []byte
 	req.Header = s.Sign(body, now)
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("User-Agent", "Slackbot 1.0 (+https://api.slack.com/robots)")
-	for k, v := range extra {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, extra)
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := client.Do(req)
 	if err != nil {

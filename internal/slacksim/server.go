@@ -495,8 +495,6 @@ func readArgs(r *http.Request) (args, string) {
 	return a, ""
 }
 
-func (a args) has(k string) bool { _, is := a[k]; return is }
-
 func (a args) str(k string) string { return url.Values(a).Get(k) }
 
 func (a args) flag(k string) bool { v := a.str(k); return v == "true" || v == "1" }

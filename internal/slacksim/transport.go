@@ -76,9 +76,9 @@ func arrived(ctx context.Context, req *http.Request) (*http.Request, error) {
 // serve runs the handler; an abort becomes an error.
 func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
 	defer func() {
-		switch p := recover(); {
-		case p == nil:
-		case p == http.ErrAbortHandler: //nolint:errorlint // the sentinel is what net/http compares with
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler: // as itself, which is how net/http compares it
 			err = fmt.Errorf("connection cut: %w", io.ErrUnexpectedEOF)
 		default:
 			err = errors.Join(errors.New("handler panicked"), fmt.Errorf("%v", p))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -132,7 +133,7 @@ func TestViewOpenDecodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := w.api.OpenViewContext(t.Context(), seen.TriggerID, req)
-	if err != nil || got.View.ID == "" || got.Hash == "" || got.RootViewID != got.View.ID || got.View.CallbackID != "run" {
+	if err != nil || got.ID == "" || got.Hash == "" || got.RootViewID != got.ID || got.CallbackID != "run" {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	v, _ := w.View("U1")
@@ -294,9 +295,7 @@ func TestViewsUpdatePushAndStack(t *testing.T) {
 	v := w.open(t, form)
 	update := func(more url.Values) map[string]any {
 		f := url.Values{"view_id": {v.ID}, "view": {strings.Replace(form, "Run pipeline", "Changed", 1)}}
-		for k, x := range more {
-			f[k] = x
-		}
+		maps.Copy(f, more)
 		return w.call(t, "views.update", f)
 	}
 	if _, err := w.Choose(t.Context(), "U1", v.Ref(), "vars", "A=1"); err != nil {

@@ -318,7 +318,7 @@ func (s *Server) conversationsList(a args) reply {
 	var ids []string
 	for _, id := range s.chanOrder {
 		c := s.channels[id]
-		if slices.Contains(types, c.kind()) && (c.has(BotUserID) || c.kind() == "public_channel") && !(c.Archived && a.flag("exclude_archived")) {
+		if slices.Contains(types, c.kind()) && (c.has(BotUserID) || c.kind() == "public_channel") && (!c.Archived || !a.flag("exclude_archived")) {
 			ids = append(ids, id)
 		}
 	}
