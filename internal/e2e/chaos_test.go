@@ -35,6 +35,7 @@ var mustHappen = []string{
 
 // seeds is how many lives of the world are played: KOVRA_TEST_SEEDS, else 200.
 func seeds(t *testing.T) uint64 {
+	t.Helper()
 	if text := os.Getenv("KOVRA_TEST_SEEDS"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 32)
 		if err != nil {
@@ -158,8 +159,13 @@ func (w *world) calm() {
 // plain takes the method off a fault's name.
 func plain(fault string) string {
 	for _, f := range []struct{ has, name string }{
-		{"rate", "rate limit"}, {"lose", "lost reply"}, {"lost", "lost reply"}, {"drop", "drop"}, {"delay", "delay"},
-		{"gateway", "502 after"}, {"status", "5xx"},
+		{"rate", "rate limit"},
+		{"lose", "lost reply"},
+		{"lost", "lost reply"},
+		{"drop", "drop"},
+		{"delay", "delay"},
+		{"gateway", "502 after"},
+		{"status", "5xx"},
 	} {
 		if strings.Contains(strings.ToLower(fault), f.has) {
 			return f.name

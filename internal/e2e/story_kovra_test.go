@@ -109,7 +109,7 @@ func (s *story) mustRefuse(c *scriptLine, cmd *exec.Cmd) error {
 	out, err := refused.CombinedOutput()
 	c.out(string(out))
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
-		return fmt.Errorf("it ended with %v, not with exit code 1:\n%s", err, out)
+		return fmt.Errorf("it ended with %s, not with exit code 1:\n%s", fmt.Sprint(err), out)
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func kovraRun(s *story, c *scriptLine) error {
 	out, err := cmd.CombinedOutput()
 	c.out(stamps.ReplaceAllString(s.plain(string(out)), "STAMP"))
 	if (err != nil) != c.neg {
-		return fmt.Errorf("it ended with %v:\n%s", err, out)
+		return fmt.Errorf("it ended with %s:\n%s", fmt.Sprint(err), out)
 	}
 	return nil
 }

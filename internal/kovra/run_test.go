@@ -127,8 +127,11 @@ func TestCurrentJobs(t *testing.T) {
 
 func TestSuccessor(t *testing.T) {
 	all := []Job{
-		{ID: 40, Name: "unit", Run: 1}, {ID: 20, Name: "unit", Run: 1}, {ID: 30, Name: "unit", Run: 1},
-		{ID: 21, Name: "lint", Run: 1}, {ID: 22, Name: "unit", Run: 2},
+		{ID: 40, Name: "unit", Run: 1},
+		{ID: 20, Name: "unit", Run: 1},
+		{ID: 30, Name: "unit", Run: 1},
+		{ID: 21, Name: "lint", Run: 1},
+		{ID: 22, Name: "unit", Run: 2},
 	}
 	for id, want := range map[int64]int64{20: 30, 30: 40, 40: 0} {
 		next, ok := Successor(Job{ID: id, Name: "unit", Run: 1}, all)
@@ -140,8 +143,12 @@ func TestSuccessor(t *testing.T) {
 
 func TestFailedJobs(t *testing.T) {
 	got := FailedJobs([]Job{
-		{ID: 9, Name: "unit", Status: Failed}, {ID: 3, Name: "lint", Status: Canceled}, {ID: 4, Name: "docs", Status: Failed, AllowFailure: true},
-		{ID: 5, Name: "deploy", Status: Skipped}, {ID: 6, Name: "compile", Status: Failed}, {ID: 7, Name: "compile", Status: Success},
+		{ID: 9, Name: "unit", Status: Failed},
+		{ID: 3, Name: "lint", Status: Canceled},
+		{ID: 4, Name: "docs", Status: Failed, AllowFailure: true},
+		{ID: 5, Name: "deploy", Status: Skipped},
+		{ID: 6, Name: "compile", Status: Failed},
+		{ID: 7, Name: "compile", Status: Success},
 	})
 	if diff := cmp.Diff([]int64{3, 4, 9}, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
