@@ -12,6 +12,7 @@ func (p *page) playCorners() {
 	for n := 1; n <= 7; n++ {
 		p.push(fmt.Sprintf("Change number %d", n))
 	}
+	p.card("Change number 7")
 	p.turnPages()
 	p.connect()
 	p.fillInWrongly()
@@ -86,7 +87,7 @@ func (p *page) readInPeace() {
 	p.t.Helper()
 	card := p.card("Change number 7")
 	p.fill("@composer-text", "This is half a thought")
-	before := ask[string](p, `look.settle('[data-test="messages"]', 260)`)
+	before := ask[string](p, look("settle", "@messages", 260, browserPatience.Milliseconds()))
 	p.move("compile", "start")
 	p.see(card, "web · main · Running")
 	p.move("compile", "pass")

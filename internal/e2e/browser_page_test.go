@@ -368,9 +368,17 @@ const lookScript = `window.look = (() => {
 		selectAll: () => { document.activeElement.select?.(); return true; },
 		// settle scrolls a list up from its end and puts the caret back where somebody types;
 		// settled tells of all that should not move. They say the same, or something jumped.
-		settle: (selector, up) => {
+		settle: async (selector, up, patience) => {
 			const list = document.querySelector(selector);
-			list.scrollTop = list.scrollHeight - list.clientHeight - up;
+			const frame = () => new Promise((go) => requestAnimationFrame(go));
+			// The list must have heard of the scrolling before it is drawn anew, else it stays at its end.
+			for (const end = performance.now() + patience; performance.now() < end;) {
+				const wanted = Math.round(list.scrollHeight - list.clientHeight - up);
+				list.scrollTop = wanted;
+				await frame();
+				await frame();
+				if (list.scrollTop === wanted) break;
+			}
 			document.activeElement.setSelectionRange(4, 4);
 			const top = list.getBoundingClientRect().top;
 			const first = [...list.querySelectorAll("article")].find((el) => el.getBoundingClientRect().top >= top);
@@ -378,7 +386,7 @@ const lookScript = `window.look = (() => {
 				const typed = document.activeElement;
 				return [first.isConnected, first.getBoundingClientRect().top, list.scrollTop, typed.dataset.test, typed.value, typed.selectionStart].join(" ");
 			};
-			return new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(() => go(window.look.settled())))); // the list hears of it first
+			return window.look.settled();
 		},
 		show: (selector, words) => {
 			all(selector).filter((el) => fits(el, words)).at(-1)?.scrollIntoView({ block: "center" });

@@ -131,7 +131,7 @@ func (p *page) tellRetry(card string) {
 	p.see("@thread-messages @message", "unit failed", "Retried · passed")
 	p.shot("passed")
 	p.channel()
-	p.see("@messages @message[data-kind=broadcast]", "web main is fixed", "Passed in")
+	p.see("@messages @message[data-kind=broadcast]", "web main is fixed", "attempt 2")
 	p.shot("fixed")
 
 	p.click(old + " [data-action^='retry:']")
