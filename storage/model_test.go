@@ -293,6 +293,17 @@ func (m *model) makeThreads(r *kovra.Run) {
 		m.threads = append(m.threads, &kovra.Thread{
 			ID: m.lastThread, Run: r.ID, Channel: s.Channel, App: s.App, Version: 1, Broadcast: s.Broadcast, CreatedAt: m.now,
 		})
+		m.wakeChildren(r)
+	}
+}
+
+func (m *model) wakeChildren(r *kovra.Run) {
+	for _, c := range m.runs {
+		if c.Child() && c.Project == r.Project && c.Parent.Pipeline == r.Remote && c.Remote > r.Remote {
+			c.DrivenVersion = 0
+			m.tell(kovra.RefRun, c.ID)
+			m.wakeChildren(c)
+		}
 	}
 }
 
