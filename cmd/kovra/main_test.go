@@ -207,7 +207,7 @@ func TestExitCodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer null.Close() //nolint:errcheck // nothing is kept in it
+	defer null.Close()
 	os.Stdout, os.Args = null, []string{"kovra", "--version"}
 	if code := Main(); code != 0 {
 		t.Errorf("exit code %d", code)

@@ -71,7 +71,7 @@ func (c *controlled) wantCalls(n int) {
 }
 
 // eachControl runs a story with every control.
-func eachControl(t *testing.T, story func(t *testing.T, c *controlled)) {
+func eachControl(t *testing.T, story func(c *controlled)) {
 	t.Helper()
 	for name, of := range controls {
 		t.Run(name, func(t *testing.T) {
@@ -83,21 +83,21 @@ func eachControl(t *testing.T, story func(t *testing.T, c *controlled)) {
 			a.App, a.Run = "web", c.runID
 			c.id = c.propose(a)
 			c.d = c.dispatch()
-			story(t, c)
+			story(c)
 		})
 	}
 }
 
 func TestControlDone(t *testing.T) {
-	eachControl(t, func(t *testing.T, c *controlled) {
+	eachControl(t, func(c *controlled) {
 		c.step(c.d, c.id)
 		a := c.action(c.id)
-		wantEnd(t, a, kovra.ActionDone, "")
+		wantEnd(c.t, a, kovra.ActionDone, "")
 		if a.Outcome.Remote != 5 || a.Outcome.Run != c.runID {
-			t.Errorf("outcome %+v", a.Outcome)
+			c.t.Errorf("outcome %+v", a.Outcome)
 		}
 		if run, _ := c.run(c.runID); !run.Stale {
-			t.Error("nobody looks at what came of it")
+			c.t.Error("nobody looks at what came of it")
 		}
 		c.step(c.d, c.id) // a notice again
 		c.wantCalls(1)
@@ -105,37 +105,37 @@ func TestControlDone(t *testing.T) {
 }
 
 func TestControlDeniedByTheGate(t *testing.T) {
-	eachControl(t, func(t *testing.T, c *controlled) {
+	eachControl(t, func(c *controlled) {
 		c.gate = errDenied
 		c.step(c.d, c.id)
-		wantEnd(t, c.action(c.id), kovra.ActionFailed, kovra.Denied)
+		wantEnd(c.t, c.action(c.id), kovra.ActionFailed, kovra.Denied)
 		if len(c.calls) != 0 {
-			t.Errorf("GitLab was called: %q", c.calls)
+			c.t.Errorf("GitLab was called: %q", c.calls)
 		}
 	})
 }
 
 func TestControlRefusedByGitLab(t *testing.T) {
-	eachControl(t, func(t *testing.T, c *controlled) {
+	eachControl(t, func(c *controlled) {
 		c.effect = always(errDenied)
 		c.step(c.d, c.id)
 		a := c.action(c.id)
-		wantEnd(t, a, kovra.ActionFailed, kovra.Denied)
+		wantEnd(c.t, a, kovra.ActionFailed, kovra.Denied)
 		if a.Outcome.Reason != "The bot may not do this." {
-			t.Errorf("reason %q", a.Outcome.Reason)
+			c.t.Errorf("reason %q", a.Outcome.Reason)
 		}
 		c.wantCalls(1)
 	})
 }
 
 func TestControlNotPossibleNow(t *testing.T) {
-	eachControl(t, func(t *testing.T, c *controlled) {
+	eachControl(t, func(c *controlled) {
 		c.gitlabSays(c.never)
 		c.step(c.d, c.id)
 		a := c.action(c.id)
-		wantEnd(t, a, kovra.ActionFailed, kovra.Conflict)
+		wantEnd(c.t, a, kovra.ActionFailed, kovra.Conflict)
 		if !strings.HasPrefix(a.Outcome.Reason, c.why) {
-			t.Errorf("reason %q, want %q", a.Outcome.Reason, c.why)
+			c.t.Errorf("reason %q, want %q", a.Outcome.Reason, c.why)
 		}
 		c.wantCalls(0)
 	})
@@ -143,29 +143,29 @@ func TestControlNotPossibleNow(t *testing.T) {
 
 // Somebody was faster, here or at GitLab itself. Nothing happens twice.
 func TestControlRaced(t *testing.T) {
-	eachControl(t, func(t *testing.T, c *controlled) {
+	eachControl(t, func(c *controlled) {
 		c.gitlabSays(c.after)
 		c.step(c.d, c.id)
 		a := c.action(c.id)
-		wantEnd(t, a, kovra.ActionFailed, kovra.Conflict)
+		wantEnd(c.t, a, kovra.ActionFailed, kovra.Conflict)
 		if !strings.HasPrefix(a.Outcome.Reason, c.raced) {
-			t.Errorf("reason %q, want %q", a.Outcome.Reason, c.raced)
+			c.t.Errorf("reason %q, want %q", a.Outcome.Reason, c.raced)
 		}
 		c.wantCalls(0)
 	})
 }
 
 func TestControlUnavailableThenDone(t *testing.T) {
-	eachControl(t, func(t *testing.T, c *controlled) {
+	eachControl(t, func(c *controlled) {
 		c.effect = once(errBusy)
 		if !c.step(c.d, c.id) {
-			t.Fatal("not tried again")
+			c.t.Fatal("not tried again")
 		}
 		if a := c.action(c.id); a.State != kovra.ActionWanted {
-			t.Errorf("state %q: it counts as started", a.State)
+			c.t.Errorf("state %q: it counts as started", a.State)
 		}
 		c.step(c.d, c.id)
-		wantEnd(t, c.action(c.id), kovra.ActionDone, "")
+		wantEnd(c.t, c.action(c.id), kovra.ActionDone, "")
 		c.wantCalls(2)
 	})
 }
@@ -173,51 +173,51 @@ func TestControlUnavailableThenDone(t *testing.T) {
 // After an unclear end the state tells whether it was done, and also somebody who may no
 // longer start it is told so.
 func TestControlUnclearThenFoundDone(t *testing.T) {
-	eachControl(t, func(t *testing.T, c *controlled) {
+	eachControl(t, func(c *controlled) {
 		c.effect = always(errUnclear)
 		if !c.step(c.d, c.id) {
-			t.Fatal("not looked at again")
+			c.t.Fatal("not looked at again")
 		}
 		if a := c.action(c.id); a.State != kovra.ActionTried {
-			t.Errorf("state %q: it counts as not started", a.State)
+			c.t.Errorf("state %q: it counts as not started", a.State)
 		}
 		c.gate = errDenied
 		c.gitlabSays(c.after)
 		c.step(c.d, c.id)
-		wantEnd(t, c.action(c.id), kovra.ActionDone, "")
+		wantEnd(c.t, c.action(c.id), kovra.ActionDone, "")
 		c.wantCalls(1)
 	})
 }
 
 func TestControlUnclearAndNotDone(t *testing.T) {
-	eachControl(t, func(t *testing.T, c *controlled) {
+	eachControl(t, func(c *controlled) {
 		c.effect = once(errUnclear)
 		c.step(c.d, c.id)
 		c.step(c.d, c.id)
-		wantEnd(t, c.action(c.id), kovra.ActionDone, "")
+		wantEnd(c.t, c.action(c.id), kovra.ActionDone, "")
 		c.wantCalls(2)
 	})
 }
 
 func TestControlGivesUp(t *testing.T) {
-	eachControl(t, func(t *testing.T, c *controlled) {
+	eachControl(t, func(c *controlled) {
 		c.pipeline = func(int64) (kovra.Observation, error) { return kovra.Observation{}, errBusy }
 		c.later(10*time.Minute - time.Second)
 		if !c.step(c.d, c.id) {
-			t.Fatal("given up too early")
+			c.t.Fatal("given up too early")
 		}
 		c.later(time.Second)
 		c.step(c.d, c.id)
-		wantEnd(t, c.action(c.id), kovra.ActionFailed, kovra.Unavailable)
+		wantEnd(c.t, c.action(c.id), kovra.ActionFailed, kovra.Unavailable)
 		c.wantCalls(0)
 	})
 }
 
 func TestControlOfAPipelineThatIsGone(t *testing.T) {
-	eachControl(t, func(t *testing.T, c *controlled) {
+	eachControl(t, func(c *controlled) {
 		c.pipeline = func(int64) (kovra.Observation, error) { return kovra.Observation{}, errGone }
 		c.step(c.d, c.id)
-		wantEnd(t, c.action(c.id), kovra.ActionFailed, kovra.NotFound)
+		wantEnd(c.t, c.action(c.id), kovra.ActionFailed, kovra.NotFound)
 	})
 }
 
