@@ -210,7 +210,7 @@ func (c *Client) jobs(ctx context.Context, projectID, pipeline int64) ([]kovra.J
 		c.log.WarnContext(ctx, "pipeline has more jobs than are read", "project", projectID, "run", pipeline)
 	}
 	all, err := c.bridges(ctx, projectID, pipeline)
-	if err != nil {
+	if unlessUnseen(err) != nil {
 		return nil, err
 	}
 	for _, j := range got {
