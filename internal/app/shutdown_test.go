@@ -153,3 +153,32 @@ func TestBrokenListenerEndsTheProgram(t *testing.T) {
 		}
 	})
 }
+
+// What the last requests ask for is begun while they still wait: the loops stop after the server.
+func TestLoopsOutliveRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stopping(t, func(a *App, w http.ResponseWriter, r *http.Request) {
+			<-time.After(3 * time.Second) // the end has begun
+			var act kovra.Action
+			err := a.db.Update(r.Context(), func(tx *storage.Tx) (err error) {
+				act, _, err = tx.Propose(kovra.Action{Kind: kovra.ActCreateApp, App: "web", By: kovra.Person{ID: "USTRANGER"}}, nil)
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			<-time.After(time.Second)
+			err = a.db.Read(r.Context(), func(tx *storage.Tx) (err error) {
+				act, err = tx.Action(act.ID)
+				return err
+			})
+			_, _ = io.WriteString(w, string(act.State))
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		if s.ended != nil || s.answer != string(kovra.ActionFailed) {
+			t.Errorf("ended %v, the stranger's wish is %q", s.ended, s.answer)
+		}
+	})
+}
