@@ -216,14 +216,27 @@ func (h *Handler) may(ctx context.Context, ask asker, need kovra.Permission, app
 func (h *Handler) mayRead(ctx context.Context, ask asker, app string) error {
 	ctx, cancel := context.WithTimeout(ctx, gatePatience) // for both questions
 	defer cancel()
-	err := h.may(ctx, ask, kovra.MayRead, app)
-	if kovra.KindOf(err) != kovra.Denied {
-		return err
+	hidden := h.may(ctx, ask, kovra.MayRead, app)
+	if kovra.KindOf(hidden) != kovra.Denied {
+		return hidden
 	}
 	if _, err := h.Gate.Visible(ctx, ask.person); kovra.KindOf(err) == kovra.Denied {
 		return err // they may not use the bot at all, and this tells nothing of apps
 	}
+	if h.shows(ctx, ask, app) {
+		return hidden // they look at a card of the app, so its name is no news
+	}
 	return kovra.Errorf(kovra.NotFound, saysNothingThere)
+}
+
+// shows reports whether the message that was clicked is a card of the app.
+func (h *Handler) shows(ctx context.Context, ask asker, app string) bool {
+	var thread kovra.Thread
+	err := h.DB.Read(ctx, func(tx *storage.Tx) (err error) {
+		thread, err = tx.ThreadAt(ask.channel, ask.message)
+		return err
+	})
+	return err == nil && thread.App == app && !ask.private
 }
 
 func gateError(err error) error {

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -105,12 +106,16 @@ func (h *Handler) clickedRun(ctx context.Context, ask asker, value string) (Valu
 	}
 	ctx, cancel := context.WithTimeout(ctx, gatePatience) // for all of them together
 	defer cancel()
+	var told error
 	for _, app := range apps {
 		if err = h.mayRead(ctx, ask, app); err == nil {
 			return v, app, nil
 		}
+		if kovra.KindOf(err) == kovra.Denied {
+			told = err
+		}
 	}
-	return v, "", err
+	return v, "", cmp.Or(told, err)
 }
 
 // appsOfRun returns the apps that may show a run: first that of the thread that was

@@ -121,7 +121,7 @@ func TestClickThatIsNotAllowed(t *testing.T) {
 	d.gate.hidden = []string{"web", "secret"}
 	for _, button := range []string{"Retry", "Jobs", "Run Pipeline"} {
 		got := d.click("U1", card.Ref(), button).Text()
-		wantText(t, got, "There is no such thing here, or you may not see it")
+		wantText(t, got, "Only members of a channel that is subscribed to web may do that")
 		if strings.Contains(got, "rspec") {
 			t.Errorf("%s: got %q", button, got)
 		}

@@ -266,7 +266,10 @@ func RenderTaken(d Deed, asker string) Answer {
 	if d.Run.ID == 0 {
 		return fit(Answer{Text: text, Blocks: blocks})
 	}
-	blocks = append(blocks, contextLine(nowWords(&d.Run)))
+	again := a.Kind == kovra.ActRetry && a.State == kovra.ActionDone && d.Run.Status.CanRetry()
+	if !again { // GitLab has not told yet that it runs again
+		blocks = append(blocks, contextLine(nowWords(&d.Run)))
+	}
 	return fit(Answer{Text: text, Blocks: row(blocks, jobsButton(&d.Run, ""), open("pipeline", d.Run.URL, "View in GitLab"))})
 }
 

@@ -41,6 +41,7 @@ func RenderList(l List) Answer {
 	for i := range l.Runs[:min(len(l.Runs), ListPage)] {
 		blocks = append(blocks, listCard(l, &l.Runs[i])...)
 	}
+	blocks = append(blocks, slack.NewDividerBlock()) // what follows is about the whole list
 	place := buttonPlace(l.App.Name, l.Ref)
 	buttons := []*slack.ButtonBlockElement{runButton(l.App.Name, l.Ref)}
 	if l.Newer != 0 {

@@ -346,9 +346,21 @@ func warningsAt(v kovra.View, r kovra.Result) int {
 	return n
 }
 
+// jobsAt are the jobs as they stood at an end.
 func jobsAt(v kovra.View, r kovra.Result) []kovra.Job {
-	then := slices.DeleteFunc(slices.Clone(v.Jobs), func(j kovra.Job) bool { return laterThan(j.CreatedAt, r) })
+	then := slices.DeleteFunc(slices.Clone(v.Jobs), func(j kovra.Job) bool {
+		return laterThan(j.CreatedAt, r) || retriedAfter(v, j, r)
+	})
 	return kovra.CurrentJobs(v.Run.Stages, then)
+}
+
+// retriedAfter reports whether a job that was made in the very second of an end is
+// another attempt, begun after it: it had not ended by then.
+func retriedAfter(v kovra.View, j kovra.Job, r kovra.Result) bool {
+	if j.CreatedAt.Before(r.FinishedAt) || j.Status.Final() && !j.FinishedAt.Truncate(time.Second).After(r.FinishedAt) {
+		return false
+	}
+	return slices.ContainsFunc(v.Jobs, func(o kovra.Job) bool { return o.Name == j.Name && o.ID < j.ID })
 }
 
 // laterThan allows for ends that are told in whole seconds.
