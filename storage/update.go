@@ -250,6 +250,16 @@ func newConn(ctx context.Context, pool *sql.DB) (*conn, error) {
 	return &conn{Conn: c, prepared: map[string]*sql.Stmt{}}, nil
 }
 
+// Close ends the statements before the connection: SQLite keeps its files open for as
+// long as one of them lives.
+func (c *conn) Close() error {
+	var errs []error
+	for _, s := range c.prepared {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, c.Conn.Close())...)
+}
+
 // stmt prepares a statement once per connection. Statements are constants of this
 // package, so the map stays small.
 func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
