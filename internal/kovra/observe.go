@@ -1,6 +1,7 @@
 package kovra
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -141,7 +142,7 @@ func (r *Run) takeJob(jobs map[int64]Job, n Job, whole bool) bool {
 		r.Stale = true
 		merged.Status, merged.FailureReason = old.Status, old.FailureReason
 	default:
-		merged.Status, merged.FailureReason = old.Status, cmpOr(old.FailureReason, sameStatus(old, n))
+		merged.Status, merged.FailureReason = old.Status, cmp.Or(old.FailureReason, sameStatus(old, n))
 	}
 	if jobsEqual(merged, old) {
 		return false
@@ -155,13 +156,6 @@ func sameStatus(old, n Job) string {
 		return n.FailureReason
 	}
 	return ""
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // mergeJob takes what n tells over old, and keeps what n does not tell.
