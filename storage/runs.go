@@ -82,7 +82,7 @@ func scanID(s scanner) (int64, error) {
 
 const jobColumns = "project, id, run, doc"
 
-func scanJob(s scanner) (kovra.Job, error) {
+func (tx *Tx) scanJob(s scanner) (kovra.Job, error) {
 	var j kovra.Job
 	var doc string
 	var project, id, run int64
@@ -91,17 +91,20 @@ func scanJob(s scanner) (kovra.Job, error) {
 	}
 	err := decode(doc, &j)
 	j.Project, j.ID, j.Run = project, id, run
+	if link := tx.db.LogLink(j.LogKey()); tx.db.viewer != "" && link != "" && !j.Bridge {
+		j.LogURL = tx.db.viewer + link
+	}
 	return j, err
 }
 
 // Jobs returns all attempts of a run's jobs by id.
 func (tx *Tx) Jobs(run int64) ([]kovra.Job, error) {
-	return list(tx, scanJob, "SELECT "+jobColumns+" FROM jobs WHERE run = ? ORDER BY id", run)
+	return list(tx, tx.scanJob, "SELECT "+jobColumns+" FROM jobs WHERE run = ? ORDER BY id", run)
 }
 
 // Job returns one attempt by GitLab's ids.
 func (tx *Tx) Job(project, job int64) (kovra.Job, error) {
-	j, err := scanJob(tx.row("SELECT "+jobColumns+" FROM jobs WHERE project = ? AND id = ?", project, job))
+	j, err := tx.scanJob(tx.row("SELECT "+jobColumns+" FROM jobs WHERE project = ? AND id = ?", project, job))
 	return j, found(err, "Job #%d is not known here.", job)
 }
 

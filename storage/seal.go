@@ -17,6 +17,7 @@ type sealer struct {
 	first  string
 	keys   map[string]cipher.AEAD
 	hashes [][]byte // keys of fingerprints, in the order of the keys
+	links  [][]byte // keys of links to logs, in the order of the keys
 }
 
 const keyNameLen = 4
@@ -43,11 +44,17 @@ func newSealer(keys [][]byte) (*sealer, error) {
 			s.first = name
 		}
 		s.keys[name] = aead
-		hash := hmac.New(sha256.New, k)
-		hash.Write([]byte("fingerprint"))
-		s.hashes = append(s.hashes, hash.Sum(nil))
+		s.hashes = append(s.hashes, subkey(k, "fingerprint"))
+		s.links = append(s.links, subkey(k, "log link"))
 	}
 	return s, nil
+}
+
+// subkey derives a key for one use.
+func subkey(key []byte, use string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(use))
+	return h.Sum(nil)
 }
 
 // seal encrypts v for one use; the same use must be named to open it. nil stays nil.

@@ -41,6 +41,9 @@ type Options struct {
 	Path string   // of the SQLite file; it is made when missing
 	Key  [][]byte // 32 bytes each; the first seals, all open. None: secrets cannot be kept
 	Now  func() time.Time
+	// Viewer is where our log viewer is, with a slash at its end; the links to logs that
+	// jobs carry begin with it. "": jobs carry none.
+	Viewer string
 	// Interrupt, if set, is asked before and after each commit; an error before it
 	// undoes the transaction, one after it only hides that it was made. Tests kill
 	// the program with it.
@@ -52,6 +55,7 @@ type DB struct {
 	sql    *sql.DB
 	now    func() time.Time
 	sealer *sealer
+	viewer string
 
 	interrupt func(committed bool) error
 
@@ -89,7 +93,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open database %s: %w", o.Path, err)
 	}
 	db := &DB{
-		sql: pool, now: o.Now, sealer: s, interrupt: o.Interrupt,
+		sql: pool, now: o.Now, sealer: s, viewer: o.Viewer, interrupt: o.Interrupt,
 		writer: make(chan *conn, 1), readers: make(chan *conn, readers), closed: make(chan struct{}),
 		changed: make(chan struct{}), onChange: func([]kovra.Ref) {},
 	}

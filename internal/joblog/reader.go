@@ -20,6 +20,14 @@ type Line struct {
 	// Header marks the title of the section that begins with this line,
 	// Collapsed that the section asks to be shown folded.
 	Header, Collapsed bool
+	// Depth counts the open sections around the line, its own as a header included.
+	Depth int
+	// Spans are the colours of the line, in order, not overlapping, none plain.
+	Spans []Span
+	// Open: the log ended before the line did; when the log grows, so may the line.
+	Open bool
+	// Suspect: the line looks like an error. Only [Options.Each] is told.
+	Suspect bool
 }
 
 // Reader reads the lines of a log. The lines do not depend on how the source

@@ -45,4 +45,5 @@ const (
 	RefAction   RefKind = "action"
 	RefAnswer   RefKind = "answer" // an action whose late answer is due
 	RefProject  RefKind = "project"
+	RefLog      RefKind = "log" // in the second database, which holds the logs
 )

@@ -31,7 +31,14 @@ type Job struct {
 	// Log says what became of the excerpt of a failed job.
 	Log     LogState `json:"log,omitempty"`
 	Excerpt Excerpt  `json:"excerpt,omitzero"`
+
+	// LogURL is the page of our viewer that shows the whole log, the same for the same
+	// job; "" where there is no viewer.
+	LogURL string `json:"-"`
 }
+
+// LogKey names the log of the job.
+func (j *Job) LogKey() LogKey { return LogKey{Kind: JobLog, Project: j.Project, ID: j.ID} }
 
 // Downstream is the pipeline that a trigger job started.
 type Downstream struct {

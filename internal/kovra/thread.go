@@ -68,6 +68,8 @@ type View struct {
 	Children []Child
 	Actions  []Action // on this run, oldest first, without those that are only asked
 	Slots    map[string]Slot
+	// NoLogs: the channel may see neither excerpts nor links to logs.
+	NoLogs bool
 }
 
 // Child is a child pipeline under its trigger job.
