@@ -130,7 +130,7 @@ var steps = []func(*pair, *tape){
 	(*pair).stepApp, (*pair).stepSubscribe, (*pair).stepSubscribe, (*pair).stepLeave, (*pair).stepDeliver, (*pair).stepDelivery,
 	(*pair).stepObserve, (*pair).stepObserve, (*pair).stepObserve, (*pair).stepObserve, (*pair).stepRun, (*pair).stepExcerpt,
 	(*pair).stepPropose, (*pair).stepPropose, (*pair).stepAction, (*pair).stepAction, (*pair).stepThread, (*pair).stepThread,
-	(*pair).stepRenderAgain, (*pair).stepPass, (*pair).stepReopen,
+	(*pair).stepRenderAgain, (*pair).stepPass, (*pair).stepReopen, (*pair).stepChannel,
 }
 
 func (p *pair) step(t *tape) { steps[t.next(len(steps))](p, t) }
@@ -168,6 +168,16 @@ func (p *pair) stepLeave(t *tape) {
 		})
 		p.same("there was one", want, got)
 	}
+}
+
+func (p *pair) stepChannel(t *tape) {
+	id, yes := pick(t, channels...), t.flag()
+	if t.next(3) == 0 {
+		p.both("allow logs", func(m *model) { m.allowLogs(id, yes) }, func(tx *storage.Tx) error { return tx.AllowLogs(id, yes) })
+		return
+	}
+	at := pick(t, p.m.now, p.m.now, p.m.now.Add(-10*time.Second), time.Time{})
+	p.both("share "+id, func(m *model) { m.share(id, yes, at) }, func(tx *storage.Tx) error { return tx.SetChannelShared(id, yes, at) })
 }
 
 func (p *pair) stepDeliver(t *tape) {
@@ -359,6 +369,7 @@ type state struct {
 	Dirty      []kovra.Ref
 	Apps       []kovra.App
 	Subs       []kovra.Subscription
+	Channels   []kovra.Channel
 	Pending    []int64
 	Deliveries []kovra.Delivery
 	Listed     [][]int64 // of each project, newest first
@@ -368,6 +379,7 @@ type state struct {
 	Jobs       []kovra.Job
 	Threads    []kovra.Thread
 	Slots      []map[string]kovra.Slot // of each thread
+	NoLogs     []bool                  // in each thread
 	Actions    []kovra.Action
 	Secrets    []string
 	Open       []int64
@@ -414,6 +426,13 @@ func (s *state) readApps(tx *storage.Tx) (err error) {
 			subs[i].ID = 0
 		}
 		s.Subs = append(s.Subs, subs...)
+	}
+	for _, id := range channels {
+		c, err := tx.Channel(id)
+		if err != nil {
+			return err
+		}
+		s.Channels = append(s.Channels, c)
 	}
 	pending, err := tx.PendingDeliveries(1000)
 	for _, d := range pending {
@@ -482,7 +501,7 @@ func (s *state) readRun(tx *storage.Tx, id int64) error {
 		if err != nil {
 			return err
 		}
-		s.Slots = append(s.Slots, v.Slots)
+		s.Slots, s.NoLogs = append(s.Slots, v.Slots), append(s.NoLogs, v.NoLogs)
 	}
 	return nil
 }

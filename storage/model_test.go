@@ -26,6 +26,7 @@ type model struct {
 
 	apps       map[string]kovra.App
 	subs       map[[2]string]kovra.Subscription
+	channels   map[string]kovra.Channel
 	deliveries []*kovra.Delivery
 	runs       []*kovra.Run // id is the place, from 1
 	jobs       map[jobKey]kovra.Job
@@ -38,7 +39,7 @@ type model struct {
 
 func newModel() *model {
 	return &model{
-		now: morning, apps: map[string]kovra.App{}, subs: map[[2]string]kovra.Subscription{},
+		now: morning, apps: map[string]kovra.App{}, subs: map[[2]string]kovra.Subscription{}, channels: map[string]kovra.Channel{},
 		jobs: map[jobKey]kovra.Job{}, slots: map[slotKey]kovra.Slot{}, secrets: map[int64]string{},
 	}
 }
@@ -111,6 +112,46 @@ func (m *model) pause(channel string) {
 		if k[1] == channel {
 			s.Paused = "gone"
 			m.subs[k] = s
+		}
+	}
+}
+
+func (m *model) share(id string, shared bool, at time.Time) {
+	c := m.channels[id]
+	switch was := c.ShowsLogs(); {
+	case at.IsZero():
+		c.Shared, c.CheckedAt = shared, at
+		m.saveChannel(id, c)
+		if was == c.ShowsLogs() {
+			m.bumpThreadsIn(id, 1)
+		}
+	case at.After(c.CheckedAt), at.Equal(c.CheckedAt) && shared:
+		c.Shared, c.CheckedAt = shared, at
+		m.saveChannel(id, c)
+	}
+}
+
+func (m *model) allowLogs(id string, allowed bool) {
+	c := m.channels[id]
+	c.LogsAllowed = allowed
+	m.saveChannel(id, c)
+}
+
+// saveChannel bumps all threads of the channel: a tape makes fewer than the limit.
+func (m *model) saveChannel(id string, c kovra.Channel) {
+	was := m.channels[id]
+	c.ID = id
+	m.channels[id] = c
+	if was.ShowsLogs() != c.ShowsLogs() {
+		m.bumpThreadsIn(id, len(m.threads))
+	}
+}
+
+func (m *model) bumpThreadsIn(channel string, newest int) {
+	for _, t := range slices.Backward(m.threads) {
+		if t.Channel == channel && t.Broken == "" && newest > 0 {
+			m.bumpThread(t)
+			newest--
 		}
 	}
 }
@@ -420,6 +461,11 @@ func (m *model) state() state {
 			}
 		}
 	}
+	for _, id := range channels {
+		c := m.channels[id]
+		c.ID = id
+		s.Channels = append(s.Channels, c)
+	}
 	for _, d := range slices.Backward(m.deliveries) {
 		d := *d
 		d.Body = nil
@@ -488,5 +534,7 @@ func (m *model) threadState(s *state, run int64, channel string) {
 			}
 		}
 		s.Slots = append(s.Slots, slots)
+		c := m.channels[channel]
+		s.NoLogs = append(s.NoLogs, !c.ShowsLogs())
 	}
 }

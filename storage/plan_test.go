@@ -103,6 +103,7 @@ func TestPlans(t *testing.T) {
 		{"threads of a run", operations["ThreadsOfRun"], "FROM threads", "(run=?)"},
 		{"bump threads", operations["Observe"], "UPDATE threads", "(run=?)"},
 		{"mend threads", operations["SaveSubscription"], "UPDATE threads", "threads_channel (channel=?"},
+		{"threads of a channel", operations["SetChannelShared"], "UPDATE threads", "threads_channel (channel=?"},
 		{"message", operations["ThreadAt"], "FROM threads", "slots_ts (ts=?"},
 		{"slots", operations["View"], "FROM slots", "(thread=?)"},
 		{"done actions", operations["View"], "FROM actions", "actions_run (run=?"},

@@ -95,6 +95,11 @@ func (tx *Tx) View(thread int64) (kovra.View, error) {
 		return v, err
 	}
 	v.Thread = t
+	c, err := tx.Channel(t.Channel)
+	if err != nil {
+		return v, err
+	}
+	v.NoLogs = !c.ShowsLogs()
 	slots, err := list(tx, scanSlot, "SELECT key, ts, digest, nonce, nonce_at, broadcast FROM slots WHERE thread = ?", thread)
 	for _, s := range slots {
 		v.Slots[s.Key] = s
@@ -102,8 +107,9 @@ func (tx *Tx) View(thread int64) (kovra.View, error) {
 	return v, err
 }
 
-// RunView returns what a private answer shows of a run: a view without a thread. An
-// app that is gone leaves its name.
+// RunView returns what a private answer shows of a run: a view without a thread, and
+// with logs, since only people of our own organisation are answered. An app that is
+// gone leaves its name.
 func (tx *Tx) RunView(run int64, app string) (kovra.View, error) {
 	v := kovra.View{Slots: map[string]kovra.Slot{}}
 	var err error

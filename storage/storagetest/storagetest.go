@@ -41,6 +41,8 @@ func Run(t *testing.T, open Opener) {
 		"SubscriptionQueries":         testSubscriptionQueries,
 		"PauseAndMend":                testPauseAndMend,
 		"KickProject":                 testKickProject,
+		"Channels":                    testChannels,
+		"ChannelThreads":              testChannelThreads,
 		"Deliveries":                  testDeliveries,
 		"DeliveryPages":               testDeliveryPages,
 		"ReplayDelivery":              testReplayDelivery,
