@@ -43,6 +43,8 @@ var steps = map[kovra.ActionKind]step{
 	kovra.ActDeleteApp:   Actions.deleteApp,
 	kovra.ActSubscribe:   Actions.subscribe,
 	kovra.ActUnsubscribe: Actions.unsubscribe,
+	kovra.ActShowLogs:    Actions.showLogs,
+	kovra.ActHideLogs:    Actions.hideLogs,
 }
 
 // Reconcile brings one action nearer to its end.

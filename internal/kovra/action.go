@@ -19,6 +19,8 @@ const (
 	ActDeleteApp   ActionKind = "delete_app"
 	ActSubscribe   ActionKind = "subscribe"
 	ActUnsubscribe ActionKind = "unsubscribe"
+	ActShowLogs    ActionKind = "show_logs" // in the channel, also while it is shared with others
+	ActHideLogs    ActionKind = "hide_logs" // in the channel, while it is shared with others
 )
 
 // Permission is what an action needs (PRODUCT.md I2).

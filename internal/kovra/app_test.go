@@ -77,7 +77,7 @@ func TestActionNeeds(t *testing.T) {
 	for kind, want := range map[ActionKind]Permission{
 		ActRun: MayAct, ActCancel: MayAct, ActRetry: MayAct, ActRetryJob: MayAct, ActPlay: MayAct,
 		ActLink: MayAdmin, ActUnlink: MayAdmin, ActCreateApp: MayAdmin, ActDeleteApp: MayAdmin,
-		ActSubscribe: MayAdmin, ActUnsubscribe: MayAdmin, "of a newer version": MayAdmin,
+		ActSubscribe: MayAdmin, ActUnsubscribe: MayAdmin, ActShowLogs: MayAdmin, ActHideLogs: MayAdmin, "of a newer version": MayAdmin,
 	} {
 		if got := kind.Permission(); got != want {
 			t.Errorf("%s needs %s, want %s", kind, got, want)
