@@ -21,11 +21,15 @@ type User struct {
 
 // Channel is a public or private channel, or a direct conversation.
 type Channel struct {
-	ID        string   `json:"id"`
-	Name      string   `json:"name"`
-	Private   bool     `json:"private,omitempty"`
-	Archived  bool     `json:"archived,omitempty"`
-	ExtShared bool     `json:"ext_shared,omitempty"`
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Private   bool   `json:"private,omitempty"`
+	Archived  bool   `json:"archived,omitempty"`
+	ExtShared bool   `json:"ext_shared,omitempty"` // another organisation is in it
+	// PendingExtShared: another organisation is invited.
+	PendingExtShared bool `json:"pending_ext_shared,omitempty"`
+	// OrgShared: a sister workspace of the same enterprise is in it.
+	OrgShared bool     `json:"org_shared,omitempty"`
 	Direct    bool     `json:"direct,omitempty"` // a conversation of the bot with Members
 	Members   []string `json:"members"`          // user ids; the bot is a member only when it is listed
 }
@@ -271,15 +275,16 @@ func (s *Server) usergroupsUsersList(a args) reply {
 }
 
 func (s *Server) wireChannel(c *channel) map[string]any {
-	return map[string]any{
+	out := map[string]any{
 		"id": c.ID, "name": c.Name, "name_normalized": c.Name, "created": 1, "creator": BotUserID,
 		"is_channel": !c.Private && !c.Direct, "is_group": c.Private, "is_im": c.Direct && len(c.Members) <= 2,
 		"is_mpim": c.Direct && len(c.Members) > 2, "is_private": c.Private || c.Direct, "is_archived": c.Archived,
-		"is_general": false, "is_member": c.has(BotUserID), "is_shared": c.ExtShared, "is_ext_shared": c.ExtShared,
-		"is_org_shared": false, "is_pending_ext_shared": false, "num_members": len(c.Members), "context_team_id": TeamID,
+		"is_general": false, "is_member": c.has(BotUserID), "num_members": len(c.Members), "context_team_id": TeamID,
 		"topic":   map[string]any{"value": "", "creator": "", "last_set": 0},
 		"purpose": map[string]any{"value": "", "creator": "", "last_set": 0},
 	}
+	c.addSharing(out)
+	return out
 }
 
 func (s *Server) conversationsInfo(a args) reply {
