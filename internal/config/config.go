@@ -15,8 +15,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Config is a checked configuration. Make it with Load.
@@ -67,11 +69,38 @@ type Config struct {
 	// if there is no CAFile.
 	CAPool *x509.CertPool
 
+	// LogRetention is how long logs of jobs and the links to them live.
+	LogRetention time.Duration
+	// LogMaxTotal is how many bytes the logs of jobs may take in all.
+	LogMaxTotal int64
+	// LogAccess is who may read logs of jobs.
+	LogAccess LogAccess
+	// LogPatternsFile is the file that LogPatterns were read from, empty if none.
+	LogPatternsFile string
+	// LogPatterns are the team's own patterns of errors in logs of jobs, in the order of the file.
+	LogPatterns []LogPattern
+
 	// LogLevel is the least level that is logged.
 	LogLevel slog.Level
 	// LogFormat is how log lines look.
 	LogFormat LogFormat
 }
+
+// LogsPath is the path of the SQLite file that holds the logs of jobs: beside the
+// database, with -logs before the extension.
+func (c *Config) LogsPath() string {
+	ext := filepath.Ext(c.DatabasePath)
+	if ext == filepath.Base(c.DatabasePath) {
+		ext = "" // a name that begins with its only dot
+	}
+	return strings.TrimSuffix(c.DatabasePath, ext) + "-logs" + ext
+}
+
+// LogAccess is who may read logs of jobs in the viewer.
+type LogAccess string
+
+// LogByLink lets everybody read a log who has its link.
+const LogByLink LogAccess = "link"
 
 // LogFormat is how log lines look.
 type LogFormat string
@@ -202,12 +231,22 @@ func (l *loader) apply(c *Config, s setting) {
 		return
 	}
 	if err := s.set(c, value); err != nil {
-		l.problem(s.Name, where, "%s", err)
+		for _, one := range each(err) {
+			l.problem(s.Name, where, "%s", one)
+		}
 		return
 	}
 	if s.Name == publicURL {
 		c.PublicURLSet = given
 	}
+}
+
+// each gives the errors that were joined into err.
+func each(err error) []error {
+	if joined, many := err.(interface{ Unwrap() []error }); many {
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
 
 // refuse complains about s, whose feature is not built, if it was given.

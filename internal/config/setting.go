@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/agnivade/levenshtein"
 )
@@ -52,9 +53,6 @@ func Describe() []Setting {
 // They are refused rather than ignored.
 var notYet = []setting{
 	later("KOVRA_SLACK_APP_TOKEN", "app-level token; set: Socket Mode", "Socket Mode is not built yet", Setting{Secret: true}),
-	later("KOVRA_LOG_RETENTION", "how long logs and their links live", "logs are not kept yet", Setting{}),
-	later("KOVRA_LOG_MAX_TOTAL", "how much log is kept in all", "logs are not kept yet", Setting{}),
-	later("KOVRA_LOG_ACCESS", "who may read logs, link or login", "the log viewer is not built yet", Setting{}),
 	later("KOVRA_GITLAB_OAUTH_CLIENT_ID", "GitLab OAuth application, for /kovra connect", "signing in with GitLab is not built yet", Setting{}),
 	later("KOVRA_GITLAB_OAUTH_CLIENT_SECRET", "secret of the GitLab OAuth application", "signing in with GitLab is not built yet", Setting{Secret: true}),
 	later("KOVRA_KUBECONFIG", "path of a kubeconfig for builds", "builds are not built yet", Setting{}),
@@ -70,7 +68,7 @@ func later(name, help, missing string, s Setting) setting {
 }
 
 // settings are all settings, in the order of the documentation.
-var settings = slices.Concat(serverSettings, peerSettings, keeperSettings, notYet)
+var settings = slices.Concat(serverSettings, peerSettings, keeperSettings, logSettings, notYet)
 
 var serverSettings = []setting{
 	{
@@ -95,7 +93,7 @@ var serverSettings = []setting{
 	},
 	{
 		Setting: Setting{Name: "KOVRA_WEBHOOK_MAX_BYTES", Default: "25MiB", Help: "largest body of a GitLab webhook, at most 1GiB"},
-		set:     func(c *Config, v string) error { return setSize(&c.WebhookMaxBytes, v, 1<<30) },
+		set:     func(c *Config, v string) error { return setSize(&c.WebhookMaxBytes, v, 1, 1<<30) },
 		get:     func(c *Config) string { return formatSize(c.WebhookMaxBytes) },
 	},
 }
@@ -167,6 +165,30 @@ var keeperSettings = []setting{
 		Setting: Setting{Name: "KOVRA_LOG_FORMAT", Help: "text or json; without it, text on a terminal and json elsewhere"},
 		set:     func(c *Config, v string) error { return setFormat(&c.LogFormat, v) },
 		get:     func(c *Config) string { return string(c.LogFormat) },
+	},
+}
+
+// logSettings are about the logs of jobs, not about our own.
+var logSettings = []setting{
+	{
+		Setting: Setting{Name: "KOVRA_LOG_RETENTION", Default: "90d", Help: "how long logs of jobs and the links to them live, 1h to 3650d"},
+		set:     func(c *Config, v string) error { return setAge(&c.LogRetention, v, time.Hour, 3650*day) },
+		get:     func(c *Config) string { return formatAge(c.LogRetention) },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_LOG_MAX_TOTAL", Default: "10GiB", Help: "how much of the logs of jobs is kept in all, at least 100MiB; the oldest go first"},
+		set:     func(c *Config, v string) error { return setSize(&c.LogMaxTotal, v, 100<<20, 1<<50) },
+		get:     func(c *Config) string { return formatSize(c.LogMaxTotal) },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_LOG_ACCESS", Default: string(LogByLink), Help: "who may read logs in the viewer; link: whoever has the link of one"},
+		set:     func(c *Config, v string) error { return setLogAccess(&c.LogAccess, v) },
+		get:     func(c *Config) string { return string(c.LogAccess) },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_LOG_PATTERNS", Help: "YAML file with your own patterns of errors in logs, see docs/log-patterns.md"},
+		set:     setLogPatterns,
+		get:     func(c *Config) string { return c.LogPatternsFile },
 	},
 }
 

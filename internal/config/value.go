@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -102,20 +103,21 @@ var sizePattern = regexp.MustCompile(`^([0-9]{1,18}) ?([A-Za-z]*)$`)
 
 var sizeUnits = map[string]int64{
 	"": 1, "b": 1,
-	"kb": 1e3, "mb": 1e6, "gb": 1e9,
-	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30,
+	"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
+	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
 }
 
-// setSize stores a number of bytes between 1 and most.
-func setSize(to *int64, v string, most int64) error {
-	wrong := fmt.Errorf("%q is no size between 1 byte and %s; expected: a number with a unit, for example 25MiB", v, formatSize(most))
+// setSize stores a number of bytes between least and most.
+func setSize(to *int64, v string, least, most int64) error {
+	wrong := fmt.Errorf("%q is no size between %s and %s; expected: a number with a unit, for example %s",
+		v, formatSize(least), formatSize(most), formatSize(max(least, 25<<20)))
 	match := sizePattern.FindStringSubmatch(v)
 	if match == nil {
 		return wrong
 	}
 	n, err := strconv.ParseInt(match[1], 10, 64)
 	unit, ok := sizeUnits[strings.ToLower(match[2])]
-	if err != nil || !ok || n == 0 || n > math.MaxInt64/unit || n*unit > most {
+	if err != nil || !ok || n == 0 || n > math.MaxInt64/unit || n*unit < least || n*unit > most {
 		return wrong
 	}
 	*to = n * unit
@@ -124,12 +126,68 @@ func setSize(to *int64, v string, most int64) error {
 
 // formatSize gives a size that setSize reads back.
 func formatSize(n int64) string {
-	for _, unit := range []string{"GiB", "MiB", "KiB"} {
+	for _, unit := range []string{"TiB", "GiB", "MiB", "KiB"} {
 		if size := sizeUnits[strings.ToLower(unit)]; n > 0 && n%size == 0 {
 			return strconv.FormatInt(n/size, 10) + unit
 		}
 	}
 	return strconv.FormatInt(n, 10)
+}
+
+// ages are the units of a length of time, in the order in which one is chosen to write it. Weeks are
+// only read: 90d is what people know.
+var ages = []struct {
+	unit string
+	is   time.Duration
+}{{"d", day}, {"h", time.Hour}, {"m", time.Minute}, {"w", 7 * day}}
+
+const day = 24 * time.Hour
+
+var agePattern = regexp.MustCompile(`^([0-9]{1,9}) ?([A-Za-z])$`)
+
+// setAge stores a length of time between least and most.
+func setAge(to *time.Duration, v string, least, most time.Duration) error {
+	wrong := fmt.Errorf("%q is no time between %s and %s; expected: a number with a unit, for example 90d, 12h or 2w", v, formatAge(least), formatAge(most))
+	match := agePattern.FindStringSubmatch(v)
+	if match == nil {
+		return wrong
+	}
+	n, err := strconv.ParseInt(match[1], 10, 64)
+	if err != nil {
+		return wrong
+	}
+	for _, a := range ages {
+		if a.unit != strings.ToLower(match[2]) {
+			continue
+		}
+		if n > int64(most/a.is) || time.Duration(n)*a.is < least {
+			return wrong
+		}
+		*to = time.Duration(n) * a.is
+		return nil
+	}
+	return wrong
+}
+
+// formatAge gives a length of time that setAge reads back.
+func formatAge(d time.Duration) string {
+	for _, a := range ages {
+		if d%a.is == 0 {
+			return strconv.FormatInt(int64(d/a.is), 10) + a.unit
+		}
+	}
+	return d.String()
+}
+
+func setLogAccess(to *LogAccess, v string) error {
+	switch a := LogAccess(strings.ToLower(v)); a {
+	case LogByLink:
+		*to = a
+		return nil
+	case "login":
+		return errors.New("it is login, but that needs signing in with GitLab, which is not built yet; expected for now: link")
+	}
+	return fmt.Errorf("%q is no way to read logs; expected: link", v)
 }
 
 func setSecret(to *Secret, v string) error {
