@@ -2,6 +2,7 @@ package joblog
 
 import (
 	"cmp"
+	"math/bits"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,8 +23,13 @@ const (
 // time: Fork gives another.
 type Masker struct {
 	values []string
+	hide   []func(string) string
+	grams  *grams // of values and of secretKinds
 	key    keyState
 }
+
+// valuesMark is the mark of the values; secretKinds have the lower bits, in order.
+const valuesMark = 1 << 31
 
 // NewMasker returns a Masker that also hides values. Those shorter than six
 // bytes are left out. Of a value with several lines each line is hidden.
@@ -46,12 +52,31 @@ func NewMasker(values []string) *Masker {
 		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
 	})
 	m.values = slices.Compact(m.values)
+	m.grams = newGrams()
+	for _, v := range m.values {
+		m.grams.add(v, valuesMark)
+	}
+	for i, kind := range secretKinds {
+		for _, literal := range kind.any {
+			m.grams.add(literal, 1<<i)
+		}
+	}
 	return m
+}
+
+// Also returns a Masker that in addition lets hide take secrets out of each
+// line, for those that are known otherwise than by value or form. hide is called with the
+// whole line as it was in the log, before anything else is hidden or cut, and gives the
+// line to go on with: plain text in one line. Forks call it at the same time.
+func (m *Masker) Also(hide func(text string) string) *Masker {
+	also := m.Fork()
+	also.hide = append(slices.Clip(also.hide), hide)
+	return also
 }
 
 // Fork returns a Masker for another log: the same secrets, nothing remembered.
 // Forks may be used at the same time.
-func (m *Masker) Fork() *Masker { return &Masker{values: m.values} }
+func (m *Masker) Fork() *Masker { return &Masker{values: m.values, hide: m.hide, grams: m.grams} }
 
 // Line returns text, the next line of the log, without its secrets.
 func (m *Masker) Line(text string) string {
@@ -64,22 +89,47 @@ func (m *Masker) Line(text string) string {
 
 // replace hides what can be seen within one line.
 func (m *Masker) replace(text string) string {
-	for _, v := range m.values {
-		if strings.Contains(text, v) {
-			text = strings.ReplaceAll(text, v, masked)
+	for _, hide := range m.hide {
+		text = hide(text)
+	}
+	return m.replaceKnown(text, m.grams.marks(text))
+}
+
+// replaceKnown hides the values and kinds that marks tells of, as far as they are there.
+// What one of them leaves behind is not looked at for others.
+func (m *Masker) replaceKnown(text string, marks uint32) string {
+	if marks&valuesMark != 0 {
+		marks &^= valuesMark
+		for _, v := range m.values {
+			if strings.Contains(text, v) {
+				text = strings.ReplaceAll(text, v, masked)
+			}
 		}
 	}
-	lower := ""
-	for i := range secretKinds {
-		kind := &secretKinds[i]
-		if lower == "" {
-			lower = strings.ToLower(text)
+	folded := ""
+	for ; marks != 0; marks &= marks - 1 {
+		kind := &secretKinds[bits.TrailingZeros32(marks)]
+		if !strings.Contains(text, kind.also) {
+			continue
 		}
-		if kind.in(lower) {
+		if folded == "" {
+			folded = lowerLetters(text)
+		}
+		if containsAny(folded, kind.any) {
 			text = kind.hide(text)
 		}
 	}
 	return text
+}
+
+// lowerLetters is strings.ToLower for the letters of ASCII alone.
+func lowerLetters(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 // keyState follows private keys over lines.
@@ -94,8 +144,11 @@ var keyBody = regexp.MustCompile(`[A-Za-z0-9+/=]{32,}`)
 // next takes one line and tells whether a private key stands in it.
 func (k *keyState) next(text string) bool {
 	if !k.inside {
+		if !strings.Contains(text, "-----BEGIN ") {
+			return false // finding the first is much faster than finding the last
+		}
 		begin := strings.LastIndex(text, "-----BEGIN ")
-		if begin < 0 || !strings.Contains(text[begin:], "PRIVATE KEY") || strings.Contains(text[begin:], "-----END ") {
+		if !strings.Contains(text[begin:], "PRIVATE KEY") || strings.Contains(text[begin:], "-----END ") {
 			return false
 		}
 		*k = keyState{inside: true}
@@ -115,23 +168,11 @@ func (k *keyState) next(text string) bool {
 // secretKind is one well-known form of secrets.
 type secretKind struct {
 	name string
-	any  []string // lower case; a line without any of them is not looked at further
+	any  []string // lower case, three bytes at least; a line without any of them is not looked at further
 	also string   // nor one without this
 	expr *regexp.Regexp
 	with string // what a match becomes
 	real func(match string) bool
-}
-
-func (k *secretKind) in(lower string) bool {
-	if !strings.Contains(lower, k.also) {
-		return false
-	}
-	for _, l := range k.any {
-		if strings.Contains(lower, l) {
-			return true
-		}
-	}
-	return false
 }
 
 func (k *secretKind) hide(text string) string {

@@ -75,8 +75,8 @@ func (b *lineBuffer) draw(text []byte) {
 	}
 }
 
-// redraw forgets the present drawing, unless it ends in a section marker,
-// whose carriage return is not a redraw.
+// redraw forgets the present drawing but for the colours it has set, unless it ends
+// in a section marker, whose carriage return is not a redraw.
 func (b *lineBuffer) redraw() {
 	b.cr = false
 	end := b.raw[b.keep:]
@@ -85,7 +85,8 @@ func (b *lineBuffer) redraw() {
 	}
 	mark := trailingMarker(end)
 	if mark == nil || b.keep > MaxLineBytes {
-		b.raw = b.raw[:b.keep]
+		colours := appendColours(appendColours(nil, b.raw[b.keep:]), b.tail)
+		b.raw = append(b.raw[:b.keep], colours...)
 	} else {
 		mark = bytes.Clone(mark)
 		b.note()
@@ -111,7 +112,8 @@ func trailingMarker(text []byte) []byte {
 	return text[i:]
 }
 
-// note ends a drawing that did not fit. The last word goes too: it may be half
+// note ends a drawing that did not fit, and with it the colours that were set in what is
+// cut, as far as its end tells them. The last word goes too: it may be half
 // of a secret, which nobody would recognise.
 func (b *lineBuffer) note() {
 	if b.lost == 0 {
@@ -127,7 +129,9 @@ func (b *lineBuffer) note() {
 		end--
 	}
 	lost := b.lost + len(drawn) - end
+	colours := appendColours(appendColours(nil, drawn[end:]), b.tail)
 	b.raw = fmt.Appendf(b.raw[:b.keep+end], " … [%d bytes cut]", lost)
+	b.raw = append(b.raw, colours...)
 }
 
 // line gives the collected line; b must be reset before it is used again.

@@ -1,6 +1,9 @@
 package joblog
 
-import "io"
+import (
+	"io"
+	"slices"
+)
 
 // Line is one line as people see it: the stamp is taken off, continuations are
 // joined, redraws resolved, section markers and escape sequences gone.
@@ -24,22 +27,26 @@ type Line struct {
 	Depth int
 	// Spans are the colours of the line, in order, not overlapping, none plain.
 	Spans []Span
-	// Open: the log ended before the line did; when the log grows, so may the line.
+	// Open: the log ended before the line was known to be complete; when the log grows, so
+	// may the line, and the lines after it may become others.
 	Open bool
 	// Suspect: the line looks like an error. Only [Options.Each] is told.
 	Suspect bool
 }
 
 // Reader reads the lines of a log. The lines do not depend on how the source
-// parts its bytes. It uses the same small amount of memory for any log.
+// parts its bytes, but for the last ones of a log that still grows: those before
+// the first that is Open are the same however much of the log there is. It uses the
+// same small amount of memory for any log.
 type Reader struct {
-	scan    *scanner
-	scratch []byte
+	scan *scanner
 }
 
 // NewReader reads from r, which nobody else may read meanwhile.
 func NewReader(r io.Reader) *Reader {
-	return &Reader{scan: newScanner(r.Read)}
+	scan := newScanner(r.Read)
+	scan.paint = true
+	return &Reader{scan: scan}
 }
 
 // Next returns the next line, io.EOF after the last one, or the error of the
@@ -49,13 +56,22 @@ func (r *Reader) Next() (Line, error) {
 	if err != nil {
 		return Line{}, err
 	}
-	text := raw.text
-	if raw.escapes {
-		r.scratch = stripEscapes(r.scratch[:0], text)
-		text = r.scratch
+	return raw.line(), nil
+}
+
+// line makes a line that stays valid. Its scanner must paint.
+func (l *rawLine) line() Line {
+	out := Line{
+		N: l.n, Stream: l.stream, Origin: l.origin, Section: l.section,
+		Header: l.header, Collapsed: l.collapsed, Depth: l.depth, Open: l.open,
 	}
-	return Line{
-		N: raw.n, Text: plainText(text), Stream: raw.stream, Origin: raw.origin,
-		Section: raw.section, Header: raw.header, Collapsed: raw.collapsed,
-	}, nil
+	if !l.painted {
+		out.Text = plainText(l.text)
+		return out
+	}
+	out.Text = string(l.plain)
+	if len(l.spans) > 0 {
+		out.Spans = slices.Clone(l.spans)
+	}
+	return out
 }

@@ -146,7 +146,7 @@ func TestReaderBothFormatsAgree(t *testing.T) {
 		for _, l := range plain {
 			want = append(want, l.Section+"|"+l.Text)
 		}
-		for _, l := range marked[:len(plain)] { // the colour reset at the end has a stamp, hence a line
+		for _, l := range marked {
 			got = append(got, l.Section+"|"+l.Text)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -303,6 +303,10 @@ func FuzzReader(f *testing.F) {
 				t.Fatalf("line %d: number %d, %d bytes", i+1, l.N, len(l.Text))
 			}
 			checkText(t, l.Text)
+			checkSpans(t, l)
+			if l.Depth < 0 || l.Depth > maxSectionDepth || (l.Depth == 0) != (l.Section == "") {
+				t.Fatalf("line %d: depth %d in section %q", i+1, l.Depth, l.Section)
+			}
 		}
 	})
 }

@@ -28,6 +28,11 @@ type rawLine struct {
 	n         int
 	text      []byte
 	escapes   bool // text may hold ESC
+	painted   bool // plain and spans are given
+	open      bool // the log ended before the line did
+	depth     int
+	plain     []byte
+	spans     []Span
 	stream    byte
 	origin    byte
 	header    bool
@@ -61,6 +66,9 @@ type scanner struct {
 	spare []*waiting
 
 	n         int
+	open      bool // the log has ended; the lines to come may not be whole
+	paint     bool // colours are wanted
+	canvas    canvas
 	sections  sections
 	header    bool // the next line is the title of the section just opened
 	collapsed bool
@@ -87,7 +95,7 @@ func (s *scanner) next() (rawLine, error) {
 		line, direct, err := s.entry()
 		if err != nil {
 			if len(s.queue) > 0 {
-				s.queue[0].done = true
+				s.queue[0].done, s.open = true, true
 				continue
 			}
 			return rawLine{}, err
@@ -122,6 +130,12 @@ func (s *scanner) entry() (rawLine, bool, error) {
 	if err != nil {
 		return rawLine{}, false, err
 	}
+	if escapes && len(text) > 0 && s.r == s.w && !s.visible(text) {
+		text = bytes.Clone(text) // looking on may write over it
+		if s.ends() && !bytes.Contains(text, sectionWord) {
+			return rawLine{}, false, nil // the colour reset with which traces end is not a line
+		}
+	}
 	if s.stamped && st.ok {
 		if st.more && s.resume(text, st, returns) {
 			return rawLine{}, false, nil
@@ -140,8 +154,24 @@ func (s *scanner) entry() (rawLine, bool, error) {
 		s.split(text, st)
 		return rawLine{}, false, nil
 	}
+	if s.canvas.pen != (pen{}) {
+		s.begin()
+		s.push(text, st)
+		return rawLine{}, false, nil
+	}
 	s.n++
-	return rawLine{n: s.n, text: text, stream: st.stream, origin: st.origin, section: s.sections.inner()}, true, nil
+	return rawLine{
+		n: s.n, text: text, open: s.open, stream: st.stream, origin: st.origin,
+		section: s.sections.inner(), depth: len(s.sections.open),
+	}, true, nil
+}
+
+// ends tells whether all is read.
+func (s *scanner) ends() bool {
+	for s.r == s.w && s.err == nil {
+		s.fill()
+	}
+	return s.r == s.w
 }
 
 // maybeMarker is for lines without carriage returns and escapes: pasted traces
@@ -190,7 +220,7 @@ func (s *scanner) enqueue(text []byte, st stamp, done bool) {
 // split takes the section markers out of a logical line. Text before a marker
 // is a line of its own; a line that held nothing but markers is none.
 func (s *scanner) split(text []byte, st stamp) {
-	s.lines, s.given = s.lines[:0], 0
+	s.begin()
 	found := false
 	from := 0
 	for pos := 0; ; {
@@ -204,20 +234,36 @@ func (s *scanner) split(text []byte, st stamp) {
 			pos += len(sectionWord)
 			continue
 		}
-		if before := lastDrawing(text[from:pos]); s.visible(before) {
-			s.push(before, st)
-		}
+		s.pushVisible(text[from:pos], st)
 		s.sections.apply(m)
+		if m.start && isRunnerSection(m.name) {
+			s.canvas.pen = pen{}
+		}
 		s.header, s.collapsed = m.start, m.collapsed
 		found = true
 		pos += n
 		from = pos
 	}
-	rest := lastDrawing(text[from:])
-	if found && !s.visible(rest) {
+	if found {
+		s.pushVisible(text[from:], st)
 		return
 	}
-	s.push(rest, st)
+	s.push(text[from:], st)
+}
+
+// begin forgets the lines made before.
+func (s *scanner) begin() {
+	s.lines, s.given = s.lines[:0], 0
+	s.canvas.clear()
+}
+
+// pushVisible makes a line of text if there is anything to see.
+func (s *scanner) pushVisible(text []byte, st stamp) {
+	if s.visible(lastDrawing(text)) {
+		s.push(text, st)
+	} else if s.paint {
+		s.canvas.pen.skim(text)
+	}
 }
 
 // visible tells whether anything of text would be shown. An erase sequence that
@@ -236,12 +282,21 @@ func (s *scanner) visible(text []byte) bool {
 	return false
 }
 
+// push makes a line of the last drawing of text.
 func (s *scanner) push(text []byte, st stamp) {
+	drawing := lastDrawing(text)
 	s.n++
-	s.lines = append(s.lines, rawLine{
-		n: s.n, text: text, escapes: true, stream: st.stream, origin: st.origin,
-		header: s.header, collapsed: s.header && s.collapsed, section: s.sections.inner(),
-	})
+	l := rawLine{
+		n: s.n, text: drawing, escapes: true, open: s.open, stream: st.stream, origin: st.origin,
+		header: s.header, collapsed: s.header && s.collapsed, section: s.sections.inner(), depth: len(s.sections.open),
+	}
+	if s.paint {
+		over := len(bytes.TrimRight(text, "\r")) - len(drawing)
+		s.canvas.pen.skim(text[:over])
+		l.painted = true
+		l.plain, l.spans = s.canvas.draw(drawing)
+	}
+	s.lines = append(s.lines, l)
 	s.header = false
 }
 
@@ -272,8 +327,9 @@ func (s *scanner) physical() (text []byte, st stamp, escapes, returns bool, err 
 		s.r, s.seen = s.w, s.w
 		st, text = s.takeStamp(s.buf[from:s.w])
 		if !s.visible(lastDrawing(text)) && len(text) > 0 && !bytes.Contains(text, sectionWord) {
-			return nil, stamp{}, false, false, s.err // the colour reset with which traces end is not a line
+			return nil, stamp{}, false, false, s.err // as in entry
 		}
+		s.open = true
 		return text, st, true, true, nil
 	}
 	text, st, err = s.overlong()
@@ -295,6 +351,7 @@ func (s *scanner) overlong() ([]byte, stamp, error) {
 		s.long.add(s.buf[s.r:s.w])
 		s.r, s.seen = s.w, s.w
 		if errors.Is(s.err, io.EOF) {
+			s.open = true
 			return s.long.line(), st, nil
 		}
 		if s.err != nil {

@@ -1,0 +1,86 @@
+package joblog
+
+import "strings"
+
+const (
+	gramBytes = 3 // the shortest secret prefix that is looked for, and what is looked at of each
+	gramMask  = 1<<(8*gramBytes) - 1
+	gramBits  = 14
+	gramMul   = 2654435761
+)
+
+// grams tells at a glance which secrets cannot stand in a line. Of each literal
+// it knows three bytes that are rare in logs, and it looks for those at every
+// place of the line, whatever the case of letters.
+type grams struct {
+	seen [1 << gramBits / 64]uint64
+	who  map[uint32]uint32 // three bytes to the marks of those that asked for them
+}
+
+func newGrams() *grams { return &grams{who: map[uint32]uint32{}} }
+
+// add notes literal, three bytes at least, under the bits of mark.
+func (g *grams) add(literal string, mark uint32) {
+	best, most := 0, -1
+	for i := range len(literal) - gramBytes + 1 {
+		if r := rarity(literal[i : i+gramBytes]); r > most {
+			best, most = i, r
+		}
+	}
+	key := gram3(literal[best], literal[best+1], literal[best+2])
+	g.who[key] |= mark
+	slot := key * gramMul >> (32 - gramBits)
+	g.seen[slot/64] |= 1 << (slot % 64)
+}
+
+// rarity is greater for bytes that logs seldom have.
+func rarity(s string) int {
+	sum := 0
+	for i := range len(s) {
+		c := s[i] | foldByte
+		if at := strings.IndexByte("etaoinsrhldcumfpgwybvkxjqz", c); at >= 0 {
+			sum += at
+		} else {
+			sum += 28
+		}
+	}
+	return sum
+}
+
+func gram3(a, b, c byte) uint32 {
+	return (uint32(a) | uint32(b)<<8 | uint32(c)<<16) | foldMask>>8
+}
+
+// marks gives the marks of all literals that may stand in text.
+func (g *grams) marks(text string) uint32 {
+	marks := uint32(0)
+	rest := text
+	for len(rest) >= 8 {
+		w := uint64(rest[0]) | uint64(rest[1])<<8 | uint64(rest[2])<<16 | uint64(rest[3])<<24 |
+			uint64(rest[4])<<32 | uint64(rest[5])<<40 | uint64(rest[6])<<48 | uint64(rest[7])<<56
+		w |= foldMask<<32 | foldMask
+		a, b, c := uint32(w)&gramMask, uint32(w>>8)&gramMask, uint32(w>>16)&gramMask
+		d, e, f := uint32(w>>24)&gramMask, uint32(w>>32)&gramMask, uint32(w>>40)
+		if g.has(a)|g.has(b)|g.has(c)|g.has(d)|g.has(e)|g.has(f) != 0 {
+			for _, key := range [...]uint32{a, b, c, d, e, f} {
+				if g.has(key) != 0 {
+					marks |= g.who[key]
+				}
+			}
+		}
+		rest = rest[6:]
+	}
+	for len(rest) >= gramBytes {
+		if key := gram3(rest[0], rest[1], rest[2]); g.has(key) != 0 {
+			marks |= g.who[key]
+		}
+		rest = rest[1:]
+	}
+	return marks
+}
+
+// has is 1 if key may be known, else 0.
+func (g *grams) has(key uint32) uint64 {
+	slot := key * gramMul >> (32 - gramBits)
+	return g.seen[slot/64] >> (slot % 64) & 1
+}
