@@ -1,0 +1,431 @@
+package storage
+
+import (
+	"bytes"
+	lru "container/list"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"kovra.dev/chatops/internal/kovra"
+)
+
+// A chunk is ended before the line that would make it larger than this.
+const (
+	chunkBytes = 256 << 10
+	chunkLines = 4096
+)
+
+var errDamaged = errors.New("what is stored is damaged")
+
+// packer compresses and decompresses blocks. It may be used from any goroutine.
+type packer struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+}
+
+// mostUnpacked bounds what a damaged block can ask for.
+const mostUnpacked = 1 << 30
+
+func newPacker() (*packer, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(512<<10))
+	if err != nil {
+		return nil, err
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(readers), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(mostUnpacked))
+	return &packer{enc, dec}, err
+}
+
+func (p *packer) pack(block []byte) []byte { return p.enc.EncodeAll(block, nil) }
+
+func (p *packer) unpack(block, into []byte) ([]byte, error) {
+	out, err := p.dec.DecodeAll(block, into[:0])
+	if err != nil {
+		return into[:0], fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return out, nil
+}
+
+// packed is a chunk as it is stored; marks are left out where nobody asks for them.
+type packed struct {
+	first, lines, bytes  int
+	text, marks, lengths []byte
+}
+
+// sizeOnDisk is about what SQLite needs for it: whole pages where it does not fit on a page
+// with others, and a share of the page and of the indexes where it does.
+func (p *packed) sizeOnDisk() int64 {
+	const page, row = 4096, 512
+	n := int64(len(p.text)+len(p.marks)+len(p.lengths)) + row
+	if n <= page {
+		return n
+	}
+	return (n + page - 1) / page * page
+}
+
+// unpackText returns the text of the chunk, in into if it fits, and the lengths of its
+// lines where line feeds do not tell them.
+func (p *packer) unpackText(c *packed, into []byte) (text []byte, lengths []int, err error) {
+	if text, err = p.unpack(c.text, into); err != nil {
+		return text, nil, err
+	}
+	if len(text) != c.bytes {
+		return text, nil, fmt.Errorf("%w: %d bytes instead of %d", errDamaged, len(text), c.bytes)
+	}
+	if c.lengths == nil {
+		if n := bytes.Count(text, lineFeed); n != c.lines || c.bytes > 0 && text[c.bytes-1] != '\n' {
+			return text, nil, fmt.Errorf("%w: %d lines instead of %d", errDamaged, n, c.lines)
+		}
+		return text, nil, nil
+	}
+	raw, err := p.unpack(c.lengths, nil)
+	if err != nil {
+		return text, nil, err
+	}
+	lengths, err = decodeLengths(raw, c.lines, c.bytes)
+	return text, lengths, err
+}
+
+var lineFeed = []byte{'\n'}
+
+func decodeLengths(raw []byte, lines, size int) ([]int, error) {
+	out := make([]int, 0, min(lines, len(raw)))
+	for len(raw) > 0 {
+		n, used := binary.Uvarint(raw)
+		if used <= 0 || n >= uint64(size) { //nolint:gosec // size is of memory, not negative
+			return nil, fmt.Errorf("%w: lengths of lines", errDamaged)
+		}
+		size -= int(n) + 1                         //nolint:gosec // below size
+		out, raw = append(out, int(n)), raw[used:] //nolint:gosec // below size
+	}
+	if len(out) != lines || size != 0 {
+		return nil, fmt.Errorf("%w: lengths of lines", errDamaged)
+	}
+	return out, nil
+}
+
+// chunk is one that was unpacked. It never changes.
+type chunk struct {
+	first   int
+	count   int
+	text    string
+	marks   []byte
+	lengths []int // nil: line feeds tell them
+
+	once  sync.Once
+	lines []kovra.LogLine
+	err   error
+}
+
+// all returns the lines, which are the same for all who ask.
+func (c *chunk) all() ([]kovra.LogLine, error) {
+	c.once.Do(func() { c.lines, c.err = c.decode() })
+	return c.lines, c.err
+}
+
+func (c *chunk) decode() ([]kovra.LogLine, error) {
+	lines := make([]kovra.LogLine, c.count)
+	rest := c.text
+	for i := range lines {
+		n := -1
+		if c.lengths != nil {
+			n = c.lengths[i]
+		} else {
+			n = strings.IndexByte(rest, '\n')
+		}
+		if n < 0 || n >= len(rest) {
+			return nil, fmt.Errorf("%w: its text ends early", errDamaged)
+		}
+		lines[i].N, lines[i].Text, rest = c.first+i, rest[:n], rest[n+1:]
+	}
+	return lines, decodeMarks(c.marks, lines)
+}
+
+// cost is about what it takes of memory, its lines included.
+func (c *chunk) cost() int { return len(c.text) + 9*len(c.marks) + 80*c.count }
+
+// growing is a chunk while lines are added.
+type growing struct {
+	first   int
+	count   int
+	text    []byte
+	marks   []byte
+	lengths []int // of all lines; odd: they must be stored
+	odd     bool
+	depth   int // of the last line
+}
+
+// regrow goes on with a chunk.
+func regrow(c *chunk) (*growing, error) {
+	lines, err := c.all()
+	if err != nil {
+		return nil, err
+	}
+	g := &growing{first: c.first, count: c.count, odd: c.lengths != nil}
+	g.text = append(make([]byte, 0, chunkBytes), c.text...)
+	g.marks = append(make([]byte, 0, len(c.marks)+chunkLines), c.marks...)
+	for i := range lines {
+		g.lengths = append(g.lengths, len(lines[i].Text))
+		g.depth = lines[i].Depth
+	}
+	return g, nil
+}
+
+// fits reports whether the line belongs to the chunk; the first always does.
+func (g *growing) fits(line *kovra.LogLine) bool {
+	return g.count == 0 || g.count < chunkLines && len(g.text)+len(line.Text)+1 <= chunkBytes
+}
+
+func (g *growing) add(line *kovra.LogLine) {
+	g.text = append(append(g.text, line.Text...), '\n')
+	g.odd = g.odd || strings.IndexByte(line.Text, '\n') >= 0
+	g.lengths = append(g.lengths, len(line.Text))
+	g.marks = appendMarks(g.marks, line, g.depth)
+	g.depth = line.Depth
+	g.count++
+}
+
+func (g *growing) pack(p *packer) packed {
+	out := packed{first: g.first, lines: g.count, bytes: len(g.text), text: p.pack(g.text), marks: p.pack(g.marks)}
+	if g.odd {
+		var raw []byte
+		for _, n := range g.lengths {
+			raw = binary.AppendUvarint(raw, uint64(n)) //nolint:gosec // a length
+		}
+		out.lengths = p.pack(raw)
+	}
+	return out
+}
+
+func (g *growing) chunk() *chunk {
+	c := &chunk{first: g.first, count: g.count, text: string(g.text), marks: g.marks}
+	if g.odd {
+		c.lengths = g.lengths
+	}
+	return c
+}
+
+// The marks of a line begin with a byte of these; what they announce follows in their order.
+const (
+	markStream    = 3 // two bits: none, O, E, or one that follows
+	markSuspect   = 4
+	markHeader    = 8
+	markCollapsed = 16
+	markDepth     = 32 // other than that of the line before
+	markSpans     = 64
+)
+
+const streamFollows = 3
+
+func appendMarks(b []byte, line *kovra.LogLine, depth int) []byte {
+	m := byte(0)
+	switch line.Stream {
+	case 0:
+	case 'O':
+		m = 1
+	case 'E':
+		m = 2
+	default:
+		m = streamFollows
+	}
+	for _, f := range []struct {
+		set bool
+		bit byte
+	}{
+		{line.Suspect, markSuspect}, {line.Header, markHeader}, {line.Collapsed, markCollapsed},
+		{line.Depth != depth, markDepth}, {len(line.Spans) > 0, markSpans},
+	} {
+		if f.set {
+			m |= f.bit
+		}
+	}
+	b = append(b, m)
+	if m&markStream == streamFollows {
+		b = append(b, line.Stream)
+	}
+	if m&markDepth != 0 {
+		b = binary.AppendVarint(b, int64(line.Depth))
+	}
+	if m&markSpans != 0 {
+		b = binary.AppendUvarint(b, uint64(len(line.Spans)))
+		at := 0
+		for _, s := range line.Spans {
+			b = binary.AppendVarint(b, int64(s.From-at))
+			b = binary.AppendVarint(b, int64(s.To-s.From))
+			b = binary.AppendUvarint(b, uint64(s.Style))
+			at = s.To
+		}
+	}
+	return b
+}
+
+func decodeMarks(b []byte, lines []kovra.LogLine) error {
+	r := markReader{b: b}
+	depth := 0
+	for i := range lines {
+		line := &lines[i]
+		m := r.byte()
+		switch m & markStream {
+		case 0:
+		case 1:
+			line.Stream = 'O'
+		case 2:
+			line.Stream = 'E'
+		default:
+			line.Stream = r.byte()
+		}
+		line.Suspect, line.Header, line.Collapsed = m&markSuspect != 0, m&markHeader != 0, m&markCollapsed != 0
+		if m&markDepth != 0 {
+			depth = r.int()
+		}
+		line.Depth = depth
+		if m&markSpans != 0 {
+			line.Spans = r.spans()
+		}
+	}
+	if r.bad || len(r.b) != 0 {
+		return fmt.Errorf("%w: marks of lines", errDamaged)
+	}
+	return nil
+}
+
+// markReader reads marks; after the first that is damaged all are zero.
+type markReader struct {
+	b    []byte
+	bad  bool
+	pool []kovra.LogSpan
+}
+
+func (r *markReader) byte() byte {
+	if len(r.b) == 0 {
+		r.bad = true
+		return 0
+	}
+	m := r.b[0]
+	r.b = r.b[1:]
+	return m
+}
+
+func (r *markReader) int() int {
+	n, used := binary.Varint(r.b)
+	return int(r.used(n, used))
+}
+
+func (r *markReader) used(n int64, used int) int64 {
+	if used <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[used:]
+	return n
+}
+
+func (r *markReader) uint() uint64 {
+	n, used := binary.Uvarint(r.b)
+	if r.used(0, used); r.bad {
+		return 0
+	}
+	return n
+}
+
+// spans takes many from one piece of memory.
+func (r *markReader) spans() []kovra.LogSpan {
+	n := r.uint()
+	if n > uint64(len(r.b)) { // each takes three bytes and more
+		r.bad, r.b = true, nil
+		return nil
+	}
+	count := int(n) //nolint:gosec // not above a length
+	if cap(r.pool)-len(r.pool) < count {
+		r.pool = make([]kovra.LogSpan, 0, max(count, 256))
+	}
+	from := len(r.pool)
+	at := 0
+	for range count {
+		var s kovra.LogSpan
+		s.From = at + r.int()
+		s.To = s.From + r.int()
+		s.Style = uint16(r.uint()) //nolint:gosec // it was one
+		at = s.To
+		r.pool = append(r.pool, s)
+	}
+	return r.pool[from:len(r.pool):len(r.pool)]
+}
+
+// chunkCache keeps the chunks that were used last, so that many readers of one log
+// unpack it once.
+type chunkCache struct {
+	mu    sync.Mutex
+	of    map[chunkKey]*lru.Element
+	order *lru.List // of *cached, the one used last in front
+	cost  int
+}
+
+type chunkKey struct {
+	log   int64
+	first int
+}
+
+type cached struct {
+	key chunkKey
+	*chunk
+}
+
+const mostCached = 16 << 20 // bytes
+
+func newChunkCache() chunkCache {
+	return chunkCache{of: map[chunkKey]*lru.Element{}, order: lru.New()}
+}
+
+// get returns the chunk if it is at hand with at least so many lines.
+func (c *chunkCache) get(log int64, first, count int) *chunk {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.of[chunkKey{log, first}]
+	if e == nil || e.Value.(*cached).count < count {
+		return nil
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(*cached).chunk
+}
+
+func (c *chunkCache) put(log int64, one *chunk) {
+	key := chunkKey{log, one.first}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.of[key]; e != nil {
+		if e.Value.(*cached).count >= one.count {
+			return // a reader of an older snapshot came late
+		}
+		c.drop(e)
+	}
+	if one.cost() > mostCached/2 {
+		return
+	}
+	c.of[key] = c.order.PushFront(&cached{key, one})
+	c.cost += one.cost()
+	for c.cost > mostCached {
+		c.drop(c.order.Back())
+	}
+}
+
+func (c *chunkCache) drop(e *lru.Element) {
+	one := c.order.Remove(e).(*cached)
+	delete(c.of, one.key)
+	c.cost -= one.cost()
+}
+
+// forget drops all chunks of a log.
+func (c *chunkCache) forget(log int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, e := range c.of {
+		if key.log == log {
+			c.drop(e)
+		}
+	}
+}
