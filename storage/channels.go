@@ -29,7 +29,7 @@ func (tx *Tx) Channel(id string) (kovra.Channel, error) {
 }
 
 // SetChannelShared records whether a channel was shared with other organisations at a
-// time. An answer that is older than what is known is left out. A zero time says that
+// time. That it was not is left out when something newer is known. A zero time says that
 // what was known may have changed: the channel's newest thread becomes dirty, so that
 // somebody asks again.
 func (tx *Tx) SetChannelShared(id string, shared bool, at time.Time) error {
@@ -39,8 +39,8 @@ func (tx *Tx) SetChannelShared(id string, shared bool, at time.Time) error {
 	}
 	now := was
 	now.Shared, now.CheckedAt = shared, unstamp(stamp(at))
-	if !at.IsZero() && (now.CheckedAt.Before(was.CheckedAt) || now.CheckedAt.Equal(was.CheckedAt) && !shared) {
-		return nil // of two answers of one moment the careful one stays
+	if !shared && !at.IsZero() && !now.CheckedAt.After(was.CheckedAt) {
+		return nil
 	}
 	if err := tx.saveChannel(was, now); err != nil || !at.IsZero() || was.ShowsLogs() != now.ShowsLogs() {
 		return err

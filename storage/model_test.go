@@ -125,7 +125,7 @@ func (m *model) share(id string, shared bool, at time.Time) {
 		if was == c.ShowsLogs() {
 			m.bumpThreadsIn(id, 1)
 		}
-	case at.After(c.CheckedAt), at.Equal(c.CheckedAt) && shared:
+	case at.After(c.CheckedAt), shared:
 		c.Shared, c.CheckedAt = shared, at
 		m.saveChannel(id, c)
 	}

@@ -34,6 +34,8 @@ func testChannels(w *world) {
 	w.same("of one moment the careful answer stays", kovra.Channel{ID: "C1", Shared: true, CheckedAt: morning}, w.channel())
 	w.shared(false, morning.Add(-time.Minute))
 	w.same("an older answer", kovra.Channel{ID: "C1", Shared: true, CheckedAt: morning}, w.channel())
+	w.shared(true, morning.Add(-time.Minute))
+	w.same("the careful answer counts in any order", kovra.Channel{ID: "C1", Shared: true, CheckedAt: morning.Add(-time.Minute)}, w.channel())
 	later := morning.Add(time.Minute)
 	w.shared(false, later)
 	w.same("not shared any more", kovra.Channel{ID: "C1", CheckedAt: later}, w.channel())
