@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -401,6 +402,28 @@ func (c *Client) Member(ctx context.Context, channel string) (member bool, err e
 		return err
 	})
 	return member, err
+}
+
+// Shared reports whether people of other organisations are in the channel, or invited
+// to it. A channel that only workspaces of one enterprise share is not shared.
+func (c *Client) Shared(ctx context.Context, channel string) (shared bool, err error) {
+	var info *slack.Channel
+	err = c.do(ctx, boundedRead("conversations.info", channel), func(ctx context.Context) (err error) {
+		info, err = c.api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	if info.IsExtShared || info.IsPendingExtShared || len(info.PendingShared) > 0 || info.IsShared && !info.IsOrgShared {
+		return true, nil
+	}
+	connected := slices.DeleteFunc(info.ConnectedTeamIDs, func(id string) bool { return slices.Contains(info.InternalTeamIDs, id) })
+	if len(connected) == 0 {
+		return false, nil
+	}
+	self, err := c.Self(ctx)
+	return slices.ContainsFunc(connected, func(id string) bool { return !self.Knows(id, id) }), err
 }
 
 // Members returns the user ids of all members of a channel.

@@ -289,6 +289,32 @@ func TestClientKnowsPeopleAndPlaces(t *testing.T) {
 	}
 }
 
+func TestClientKnowsSharedChannels(t *testing.T) {
+	for _, tt := range []struct {
+		info string // what Slack says of the channel
+		want bool
+	}{
+		{`"is_shared":false`, false},
+		{`"is_shared":true,"is_ext_shared":true`, true},
+		{`"is_pending_ext_shared":true`, true},
+		{`"pending_shared":["T9"]`, true},
+		{`"is_shared":true,"is_org_shared":true`, false},
+		{`"is_shared":true,"is_org_shared":true,"internal_team_ids":["T1","T2"],"connected_team_ids":["T2"]`, false},
+		{`"is_shared":true,"is_org_shared":true,"internal_team_ids":["T1","T2"],"connected_team_ids":["T9"]`, true},
+		{`"connected_team_ids":["T1","E1"]`, false}, // ourselves
+		{`"connected_team_ids":["T1","T9"]`, true},
+		{`"is_shared":true`, true}, // in a way that is not known
+	} {
+		body := `{"ok":true,"team_id":"T1","enterprise_id":"E1","user_id":"U1","channel":{"id":"C1",` + tt.info + `}}`
+		if got, err := answers(t, http.StatusOK, body).Shared(t.Context(), "C1"); got != tt.want || err != nil {
+			t.Errorf("%s: %v, %v; want %v", tt.info, got, err, tt.want)
+		}
+	}
+	if _, err := answers(t, http.StatusOK, `{"ok":false,"error":"channel_not_found"}`).Shared(t.Context(), "C1"); kovra.KindOf(err) != kovra.NotFound {
+		t.Errorf("an unknown channel: %v", err)
+	}
+}
+
 func TestClientReadsAllMembers(t *testing.T) {
 	sim, c := simWith(t, slacksim.Options{})
 	var want []string

@@ -35,6 +35,7 @@ const (
 	VerbSubscribe     = "subscribe"
 	VerbUnsubscribe   = "unsubscribe"
 	VerbSubscriptions = "subscriptions"
+	VerbLogs          = "logs"
 	VerbAudit         = "audit"
 
 	// VerbSoon is every command of builds: they are understood, and answered with RenderBuilds.
@@ -129,6 +130,7 @@ const (
 	shapeMaybeApp       // [app], all if left out
 	shapeNewApp         // <app> that need not exist
 	shapeLink           // <app> <project>
+	shapeSwitch         // [on|off]
 )
 
 // specs are all commands, in the order in which help shows them.
@@ -150,6 +152,7 @@ var specs = []spec{
 	{GroupKovra, VerbSubscribe, "[app] [broadcast:on|off|all]", "/kovra subscribe web broadcast:on", 0, 1, shapeApp, ""},
 	{GroupKovra, VerbUnsubscribe, "[app]", "/kovra unsubscribe web", 0, 1, shapeApp, ""},
 	{GroupKovra, VerbSubscriptions, "[app]", "/kovra subscriptions", 0, 1, shapeMaybeApp, ""},
+	{GroupKovra, VerbLogs, "[on|off]", "/kovra logs on", 0, 1, shapeSwitch, ""},
 	{GroupKovra, VerbAudit, "[app]", "/kovra audit web", 0, 1, shapeMaybeApp, ""},
 }
 

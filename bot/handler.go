@@ -128,7 +128,8 @@ func (h *Handler) Interaction(ctx context.Context, payload []byte) (body []byte,
 	}
 }
 
-// Event takes an envelope of the Events API. All that matters yet is who is where.
+// Event takes an envelope of the Events API. All that matters yet is who is where, and
+// with whom a channel is shared.
 func (h *Handler) Event(ctx context.Context, payload []byte) error {
 	var envelope struct {
 		Event struct {
@@ -153,12 +154,28 @@ func (h *Handler) Event(ctx context.Context, payload []byte) error {
 		"channel_deleted", "group_archive", "group_unarchive", "group_deleted", "channel_shared", "channel_unshared":
 		h.ForgetChannel(id)
 	}
+	if e.Type == "channel_shared" || e.Type == "channel_unshared" {
+		return h.DB.Update(ctx, func(tx *storage.Tx) error { return h.noteShared(tx, id, e.Type == "channel_shared") })
+	}
 	invited := e.Type == "member_joined_channel" && len(envelope.Authorizations) > 0 && e.User == envelope.Authorizations[0].User
 	if !invited && e.Type != "channel_unarchive" && e.Type != "group_unarchive" {
 		return nil
 	}
 	// What was paused because nothing could be posted here goes on by itself.
 	return h.DB.Update(ctx, func(tx *storage.Tx) error { return tx.ResumeSubscriptions(id) })
+}
+
+// noteShared records that another organisation came into a channel. That one left says
+// nothing about others, so Slack is asked before the channel sees logs again.
+func (h *Handler) noteShared(tx *storage.Tx, channel string, shared bool) error {
+	if shared {
+		return tx.SetChannelShared(channel, true, h.Now())
+	}
+	c, err := tx.Channel(channel)
+	if err != nil {
+		return err
+	}
+	return tx.SetChannelShared(channel, c.Shared, time.Time{})
 }
 
 func channelID(raw json.RawMessage) string {

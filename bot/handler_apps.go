@@ -78,6 +78,26 @@ func (h *Handler) subscriptions(ctx context.Context, r request) (Answer, error) 
 	return RenderSubscriptions(subs), nil
 }
 
+// logs switches the logs in the channel on or off, or says how it is.
+func (h *Handler) logs(ctx context.Context, r request) (Answer, error) {
+	if len(r.command.Words) > 0 {
+		want := kovra.Action{Kind: kovra.ActHideLogs}
+		if r.command.Words[0] == switchOn {
+			want.Kind = kovra.ActShowLogs
+		}
+		return h.do(ctx, r.asker, want, nil)
+	}
+	var c kovra.Channel
+	err := h.DB.Read(ctx, func(tx *storage.Tx) (err error) {
+		c, err = tx.Channel(r.channel)
+		return err
+	})
+	if err != nil {
+		return Answer{}, err
+	}
+	return notice(logsWords(c)), nil
+}
+
 // audit answers with who did what.
 func (h *Handler) audit(ctx context.Context, r request) (Answer, error) {
 	return h.auditPage(ctx, r.asker, r.scene, r.target.App, 0)

@@ -43,6 +43,7 @@ var verbs = map[string]func(*Handler, context.Context, request) (Answer, error){
 	VerbApps:          (*Handler).apps,
 	VerbApp:           (*Handler).app,
 	VerbSubscriptions: (*Handler).subscriptions,
+	VerbLogs:          (*Handler).logs,
 	VerbAudit:         (*Handler).audit,
 }
 

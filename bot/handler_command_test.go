@@ -66,6 +66,9 @@ func TestCommandAnswers(t *testing.T) {
 		{"C3", "/kovra subscriptions web", []string{"2 subscriptions"}},
 		{"C1", "/kovra audit", []string{"Nothing was done yet"}},
 		{"C1", "/kovra audit secret", []string{`no app "secret"`}},
+		{"C1", "/kovra logs", []string{"shown in this channel, unless it turns out to be shared"}},
+		{"C1", "/kovra logs maybe", []string{`"maybe" is not known. Write /kovra logs [on|off].`}},
+		{"C1", "/kovra help logs", []string{"/kovra logs [on|off]"}},
 		{"C1", "/kovra help", []string{"/pipeline run"}},
 		{"C1", "/pipeline help retry", []string{"/pipeline retry"}},
 		{"C1", "/build trigger web", []string{"Builds come with a later version"}},
@@ -113,6 +116,8 @@ func TestCommandProposes(t *testing.T) {
 		{"/kovra app delete web --yes", kovra.Action{Kind: kovra.ActDeleteApp, App: "web", Params: kovra.Params{Sure: true}}},
 		{"/kovra subscribe api broadcast:off", kovra.Action{Kind: kovra.ActSubscribe, App: "api", Params: kovra.Params{Broadcast: kovra.BroadcastOff}}},
 		{"/kovra unsubscribe", kovra.Action{Kind: kovra.ActUnsubscribe, App: "web"}},
+		{"/kovra logs on", kovra.Action{Kind: kovra.ActShowLogs}},
+		{"/kovra logs OFF", kovra.Action{Kind: kovra.ActHideLogs}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {
@@ -136,6 +141,42 @@ func TestCommandProposes(t *testing.T) {
 				t.Errorf("proposed (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestLogsSayHowItIs asks in one channel after each thing that can be known of it.
+func TestLogsSayHowItIs(t *testing.T) {
+	d := newDesk(t)
+	at := time.Now()
+	for _, step := range []struct {
+		know func(*storage.Tx) error
+		want string
+	}{
+		{func(tx *storage.Tx) error { return tx.SetChannelShared("C1", false, at) }, "are shown in this channel."},
+		{func(tx *storage.Tx) error { return tx.SetChannelShared("C1", true, at) }, "are not shown in this channel, because it is shared"},
+		{func(tx *storage.Tx) error { return tx.AllowLogs("C1", true) }, "are shown in this channel, though it is shared"},
+		{func(tx *storage.Tx) error { return tx.SetChannelShared("C1", false, at.Add(time.Second)) }, "and would be if it were shared"},
+	} {
+		d.update(step.know)
+		wantText(t, d.slash("U1", "C1", "/kovra logs").Text(), step.want)
+	}
+	d.none()
+}
+
+func TestSwitchingLogsIsTold(t *testing.T) {
+	d := newDesk(t)
+	for _, tt := range []struct{ line, want, audit string }{
+		{"/kovra logs on", "are shown in #c1, also while it is shared", "show logs in #c1"},
+		{"/kovra logs off", "are not shown in #c1 while it is shared", "hide logs in #c1"},
+	} {
+		d.ends(kovra.ActionDone, kovra.Outcome{})
+		wantText(t, d.slash("UADMIN", "C1", tt.line).Text(), "✅", tt.want)
+		wantText(t, d.slash("UADMIN", "C1", "/kovra audit").Text(), tt.audit)
+		d.ends(kovra.ActionFailed, kovra.Outcome{Kind: kovra.Denied, Reason: "Only administrators may."})
+		wantText(t, d.slash("U1", "C1", tt.line).Text(), "❌", "were not switched", "Only administrators may.")
+		if text := d.slash("U1", "C1", "/kovra audit").Text(); strings.Contains(text, "logs in") {
+			t.Errorf("everybody sees what administrators did:\n%s", text)
+		}
 	}
 }
 

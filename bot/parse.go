@@ -17,6 +17,8 @@ const (
 	inputPrefix     = "input:"
 	broadcastPrefix = "broadcast:"
 	sureWord        = "--yes"
+	switchOn        = "on"
+	switchOff       = "off"
 )
 
 var (
@@ -137,6 +139,8 @@ func parsePipeline(words []string, sure bool) (Command, error) {
 		verb, words = VerbRetryJob, words[1:]
 	case verb == "retryjob":
 		verb = VerbRetryJob
+	case verb == VerbLogs && len(words) > 1 && looksLikeID(words[len(words)-1]):
+		verb = VerbLog // not the switch of channels
 	}
 	if _, ok := specOf(GroupPipeline, verb); ok {
 		c.Verb = verb
@@ -218,6 +222,8 @@ func (c Command) takeWord(w string) (Command, error) {
 			return c, kovra.Errorf(kovra.Invalid, saysBadBroadcast, w)
 		}
 		c.Broadcast = b
+	case c.Verb == VerbLogs:
+		c.Words = append(c.Words, strings.ToLower(w))
 	default:
 		c.Words = append(c.Words, w)
 	}

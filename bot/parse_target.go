@@ -69,6 +69,11 @@ func (c Command) Resolve(apps, channelApps []string) (Target, error) {
 		return Target{App: app}, kovra.CheckAppName(app)
 	case shapeLink:
 		return c.resolveLink(s, apps, channelApps)
+	case shapeSwitch:
+		if len(c.Words) > 0 && c.Words[0] != switchOn && c.Words[0] != switchOff {
+			return Target{}, kovra.Errorf(kovra.Invalid, saysBadSwitch, c.Words[0], s.usageLine(), s.example)
+		}
+		return Target{}, nil
 	default:
 		return Target{}, nil
 	}

@@ -50,6 +50,10 @@ func TestParse(t *testing.T) {
 		{"/kovra", "link web <https://gitlab.com/g/web> broadcast:all", Command{
 			Group: "kovra", Verb: "link", Words: []string{"web", "https://gitlab.com/g/web"}, Broadcast: kovra.BroadcastAll,
 		}},
+		{"/kovra", "logs", Command{Group: "kovra", Verb: "logs"}},
+		{"/kovra", "logs ON", Command{Group: "kovra", Verb: "logs", Words: []string{"on"}}},
+		{"/pipeline", "logs web 5678", Command{Group: "pipeline", Verb: "log", Words: []string{"web", "5678"}}},
+		{"/pipeline", "logs main", Command{Group: "pipeline", Verb: "list", Words: []string{"logs", "main"}}},
 		{"/kovra", "builds web", Command{Group: "build", Verb: "soon", Words: []string{"web"}}},
 		{"/build", "trigger web", Command{Group: "build", Verb: "soon", Words: []string{"trigger", "web"}}},
 	}
@@ -85,6 +89,8 @@ func TestParseErrors(t *testing.T) {
 		{"/pipeline", "frobnicate the thing", "All commands: /pipeline help"},
 		{"/kovra", "lnk web g/web", "Did you mean /kovra link?"},
 		{"/kovra", "run web", "Did you mean /pipeline run?"},
+		{"/kovra", "log 5678", "Did you mean /pipeline log?"},
+		{"/kovra", "logs on off", `"off" is one word too many`},
 		{"/kovra", "xyzzyx", "All commands: /kovra help"},
 		{"/pipeline", "cancel", "Which pipeline? Write /pipeline cancel [app] <pipeline>. Example: /pipeline cancel 1234"},
 		{"/pipeline", "cancel web 12 now", `"now" is one word too many`},

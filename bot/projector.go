@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/slack-go/slack"
+	"golang.org/x/sync/singleflight"
 
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
@@ -36,8 +37,14 @@ type slackWriter interface {
 	Post(ctx context.Context, channel, threadTS string, m Message, nonce string) (ts string, err error)
 	Update(ctx context.Context, channel, ts string, m Message) error
 	FindNonce(ctx context.Context, channel, threadTS, nonce string, since time.Time) (ts string, found bool, err error)
-	Join(ctx context.Context, channel string) error
 	Tell(ctx context.Context, user, text string) error
+	slackChannels
+}
+
+// slackChannels is what it needs of Slack about a channel itself.
+type slackChannels interface {
+	Join(ctx context.Context, channel string) error
+	Shared(ctx context.Context, channel string) (bool, error)
 }
 
 // store is what the projector needs of storage; [storage.DB] has it.
@@ -55,6 +62,7 @@ type Projector struct {
 	budget *Budget
 	now    func() time.Time
 	log    *slog.Logger
+	looks  singleflight.Group // by channel
 
 	render   func(kovra.View) []Message
 	noLookup bool // tests show with it that the look-up is what prevents doubles
@@ -73,19 +81,9 @@ func newProjector(db store, client slackWriter, budget *Budget, now func() time.
 // or the budget does not allow yet is left for a later pass; after then says when. An
 // error is worth a later try, too.
 func (p *Projector) Reconcile(ctx context.Context, thread int64) (after time.Duration, err error) {
-	var v kovra.View
-	err = p.db.Read(ctx, func(tx *storage.Tx) (err error) {
-		v, err = tx.View(thread)
-		return err
-	})
-	if kovra.KindOf(err) == kovra.NotFound {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read thread %d: %w", thread, err)
-	}
-	if v.Thread.Broken != "" || v.Thread.ShownVersion >= v.Thread.Version {
-		return 0, nil
+	v, pending, after, err := p.ready(ctx, thread)
+	if !pending || err != nil {
+		return after, err
 	}
 	s := &showing{Projector: p, thread: v.Thread, slots: v.Slots}
 	err = s.settleAll(ctx)

@@ -230,8 +230,8 @@ func TestOrdinaryPipelineIsQuiet(t *testing.T) {
 		if posts != 2 || edits > 5+5+5+1 {
 			t.Errorf("%d posts and %d edits, want a card, its end, and at most 16", posts, edits)
 		}
-		if others := len(s.sim.Calls()) - posts - edits; others != 0 {
-			t.Errorf("%d other calls", others)
+		if others := len(s.sim.Calls()) - posts - edits; others != 1 || s.sim.CallCount("conversations.info") != 1 {
+			t.Errorf("%d other calls, want one: who can see the channel", others)
 		}
 	})
 }

@@ -235,7 +235,9 @@ type crash struct {
 	fired bool
 }
 
-type powerCut struct{}
+type powerCutError struct{}
+
+func (powerCutError) Error() string { return "power cut" }
 
 func (c *crash) around(do func() error) error {
 	c.left--
@@ -247,7 +249,7 @@ func (c *crash) around(do func() error) error {
 		_ = do() // whatever came of it, nobody hears of it
 	}
 	if c.err == nil {
-		panic(powerCut{})
+		panic(powerCutError{})
 	}
 	return c.err
 }
@@ -290,6 +292,14 @@ func (c crashingSlack) FindNonce(ctx context.Context, channel, threadTS, nonce s
 	return ts, found, err
 }
 
+func (c crashingSlack) Shared(ctx context.Context, channel string) (shared bool, err error) {
+	err = c.around(func() (err error) {
+		shared, err = c.slackWriter.Shared(ctx, channel)
+		return err
+	})
+	return shared, err
+}
+
 func (c crashingSlack) Tell(ctx context.Context, user, text string) error {
 	return c.around(func() error { return c.slackWriter.Tell(ctx, user, text) })
 }
@@ -301,7 +311,8 @@ func (s *stage) crashing(c *crash) *Projector {
 // untilCrash drives a projector that dies.
 func (s *stage) untilCrash(c *crash) {
 	defer func() {
-		if p := recover(); p != nil && p != (powerCut{}) {
+		p := recover()
+		if err, _ := p.(error); p != nil && !errors.Is(err, powerCutError{}) {
 			panic(p)
 		}
 	}()
@@ -665,6 +676,8 @@ type editor struct {
 func (e *editor) Post(context.Context, string, string, Message, string) (string, error) {
 	return "reply", nil
 }
+
+func (e *editor) Shared(context.Context, string) (bool, error) { return false, nil }
 
 func (e *editor) Update(_ context.Context, _, ts string, _ Message) error {
 	e.edited = append(e.edited, ts)

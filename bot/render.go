@@ -17,7 +17,7 @@ import (
 
 // RendererVersion grows when messages are to look different: every open thread is
 // then shown anew.
-const RendererVersion = 1
+const RendererVersion = 2
 
 // Class says how urgent the edit of a message is; lower is sooner.
 type Class int

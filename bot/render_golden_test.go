@@ -31,6 +31,7 @@ type goldenInput struct {
 	// Repeat makes so many jobs of the last one, with ids and names that count up.
 	Repeat       int
 	Page         int
+	Viewer       string // address of the viewer; the jobs' logs are below it
 	List         List
 	Rows         []AppRow
 	Audit        []AuditRow
@@ -126,7 +127,20 @@ func readInput(t *testing.T, data []byte) goldenInput {
 			in.View.Jobs = append(in.View.Jobs, j)
 		}
 	}
+	in.addViewer(in.View.Jobs)
+	for i := range in.View.Children {
+		in.addViewer(in.View.Children[i].Jobs)
+	}
 	return in
+}
+
+// addViewer gives the jobs the addresses that storage would give them.
+func (in goldenInput) addViewer(jobs []kovra.Job) {
+	for i := range jobs {
+		if in.Viewer != "" && !jobs[i].Bridge {
+			jobs[i].LogURL = fmt.Sprint(in.Viewer, jobs[i].ID)
+		}
+	}
 }
 
 func renderInput(t *testing.T, in goldenInput) []shown {

@@ -103,7 +103,7 @@ func childRows(c *kovra.Child, trigger string) []jobRow {
 func jobBlocks(v kovra.View, r jobRow) []slack.Block {
 	j := r.job
 	text := jobLine(v, r)
-	logs := logButton(j)
+	logs := logButton(v, j)
 	change := jobChange(v, r)
 	switch {
 	case change == nil:
@@ -137,12 +137,17 @@ func downstreamText(v kovra.View, j kovra.Job) string {
 	return fmt.Sprintf("↗ downstream pipeline %s %s", link(d.URL, fmt.Sprintf("#%d", d.Pipeline)), icon(d.Status))
 }
 
-// logButton leads to GitLab's page of the job, or is nil for a job that has no log.
-func logButton(j kovra.Job) *slack.ButtonBlockElement {
-	if j.Bridge || j.StartedAt.IsZero() && !j.Status.Final() && j.Status != kovra.Running && j.Status != kovra.Canceling || j.Status == kovra.Skipped {
+// logButton leads to the log, at the line that matters where one is known. It is nil for
+// a job that has no log, and where no logs are shown.
+func logButton(v kovra.View, j kovra.Job) *slack.ButtonBlockElement {
+	if v.NoLogs || j.Bridge || j.StartedAt.IsZero() && !j.Status.Final() && j.Status != kovra.Running && j.Status != kovra.Canceling || j.Status == kovra.Skipped {
 		return nil
 	}
-	return open("log:"+strconv.FormatInt(j.ID, 10), j.URL, "Log")
+	address := j.URL
+	if j.LogURL != "" {
+		address = atLine(j.LogURL, j.Excerpt.First)
+	}
+	return open("log:"+strconv.FormatInt(j.ID, 10), address, "Log")
 }
 
 // jobChange is Retry job or Play, whichever is available now, or nil.
@@ -176,8 +181,11 @@ func RenderLog(v kovra.View, j kovra.Job) Answer {
 	r := jobRow{job: j, run: &v.Run, all: v.Jobs}
 	text := jobLine(v, r)
 	blocks := []slack.Block{section(text)}
-	if j.Log == kovra.LogCut && len(j.Excerpt.Lines) > 0 {
+	switch {
+	case v.NoLogs:
+		blocks = append(blocks, contextLine(saysLogHidden))
+	case j.Log == kovra.LogCut && len(j.Excerpt.Lines) > 0:
 		blocks = append(blocks, section(excerptText(j.Excerpt, maxSection-100)))
 	}
-	return fit(Answer{Text: text, Blocks: row(blocks, logButton(j), jobChange(v, r), open("job", j.URL, "View in GitLab"))})
+	return fit(Answer{Text: text, Blocks: row(blocks, logButton(v, j), jobChange(v, r), open("job", j.URL, "View in GitLab"))})
 }

@@ -72,6 +72,9 @@ func (d dice) jobs(first int64, n int) []kovra.Job {
 			CreatedAt: d.time(), FinishedAt: d.time(), Duration: time.Duration(d.Int64N(1e12)), URL: d.text(), Bridge: d.IntN(9) == 0,
 			Log: []kovra.LogState{kovra.LogUnread, kovra.LogCut, kovra.LogFolded, kovra.LogGone}[d.IntN(4)],
 		}
+		if d.IntN(2) == 0 {
+			j.LogURL = d.text()
+		}
 		if d.IntN(3) > 0 {
 			j.Name = fmt.Sprint(i, j.Name)
 		}
@@ -92,7 +95,7 @@ func (d dice) view() kovra.View {
 		Thread:  kovra.Thread{App: d.text(), Broadcast: []kovra.Broadcast{kovra.BroadcastOn, kovra.BroadcastOff, kovra.BroadcastAll}[d.IntN(3)]},
 		App:     kovra.App{Name: d.text(), Project: 6 + d.Int64N(2), CreatedBy: d.text()},
 		Project: kovra.Project{ID: 7, Path: d.text(), URL: d.text(), DefaultBranch: d.text()},
-		Run:     d.run(42), Slots: map[string]kovra.Slot{},
+		Run:     d.run(42), Slots: map[string]kovra.Slot{}, NoLogs: d.IntN(3) == 0,
 	}
 	v.Jobs = d.jobs(100, d.IntN(40))
 	for i := range d.IntN(4) {
@@ -101,7 +104,7 @@ func (d dice) view() kovra.View {
 		v.Children = append(v.Children, kovra.Child{Run: r, Jobs: d.jobs(1000*int64(i+1), d.IntN(9))})
 	}
 	for i := range d.IntN(6) {
-		kinds := []kovra.ActionKind{kovra.ActRun, kovra.ActCancel, kovra.ActRetry, kovra.ActRetryJob, kovra.ActPlay, kovra.ActLink, kovra.ActSubscribe, kovra.ActionKind(d.text())}
+		kinds := []kovra.ActionKind{kovra.ActRun, kovra.ActCancel, kovra.ActRetry, kovra.ActRetryJob, kovra.ActPlay, kovra.ActLink, kovra.ActSubscribe, kovra.ActShowLogs, kovra.ActHideLogs, kovra.ActionKind(d.text())}
 		states := []kovra.ActionState{kovra.ActionDone, kovra.ActionTried, kovra.ActionFailed, kovra.ActionAsks}
 		v.Actions = append(v.Actions, kovra.Action{
 			ID: int64(i + 1), Kind: kinds[d.IntN(len(kinds))], App: d.text(), Job: 100 + d.Int64N(10), By: kovra.Person{ID: []string{"U1", d.text()}[d.IntN(2)], Name: d.text()},
@@ -173,6 +176,9 @@ func FuzzRender(f *testing.F) {
 			}
 			slots[m.Slot] = true
 			checkHarmless(t, m.Slot, m.Text, m.Blocks)
+			if v.NoLogs {
+				checkNoLogs(t, m)
+			}
 			if again[i].Digest != m.Digest {
 				t.Fatalf("slot %s: two renderings of one state differ", m.Slot)
 			}
@@ -184,6 +190,20 @@ func FuzzRender(f *testing.F) {
 			checkHarmless(t, fmt.Sprint("answer ", i), answer.Text, answer.Blocks)
 		}
 	})
+}
+
+// checkNoLogs checks that neither a log nor a way to one is in the message.
+func checkNoLogs(t *testing.T, m Message) {
+	t.Helper()
+	raw, err := json.Marshal(m.Blocks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, forbidden := range []string{ActionOpen + ":log", "\"text\":\"```"} {
+		if strings.Contains(string(raw), forbidden) {
+			t.Fatalf("slot %s has %q where no logs are shown", m.Slot, forbidden)
+		}
+	}
 }
 
 var (

@@ -95,9 +95,12 @@ func renderFailure(v kovra.View, f failed) Message {
 	head := fmt.Sprintf("❌ %s failed", f.name())
 	facts := dots("stage "+prose(cmp.Or(j.Stage, "–"), maxName), reasonWords(j.FailureReason), jobSpan(j))
 	blocks := []slack.Block{section(head + " · " + facts)}
-	if len(j.Excerpt.Lines) > 0 {
+	switch {
+	case v.NoLogs:
+		blocks = append(blocks, contextLine(saysLogHidden))
+	case len(j.Excerpt.Lines) > 0:
 		blocks = append(blocks, section(excerptText(j.Excerpt, maxSection-100)))
-	} else {
+	default:
 		blocks = append(blocks, contextLine(noExcerpt(j)))
 	}
 	next, retried := kovra.Successor(j, f.all)
@@ -111,7 +114,7 @@ func renderFailure(v kovra.View, f failed) Message {
 	return Message{
 		Slot:   kovra.FailureSlot(j.ID),
 		Text:   fmt.Sprintf("%s · *%s* %s", head, prose(appName(v), maxName), refText(&v.Run)),
-		Blocks: row(blocks, retry, fullLogButton(j), open("job", j.URL, "View in GitLab")),
+		Blocks: row(blocks, retry, fullLogButton(v, j), open("job", j.URL, "View in GitLab")),
 		Class:  Failure,
 	}
 }
@@ -150,13 +153,20 @@ func jobValue(r *kovra.Run, j kovra.Job) string {
 	return Value{Run: r.ID, Attempt: r.Attempt(), Job: j.ID}.String()
 }
 
-// fullLogButton leads to GitLab's page of the job, at the line that matters.
-func fullLogButton(j kovra.Job) *slack.ButtonBlockElement {
-	address := j.URL
-	if j.Excerpt.First > 0 && address != "" && !strings.Contains(address, "#") {
-		address += "#L" + strconv.Itoa(j.Excerpt.First)
+// fullLogButton leads to the log at the line that matters, or is nil where no logs are shown.
+func fullLogButton(v kovra.View, j kovra.Job) *slack.ButtonBlockElement {
+	if v.NoLogs {
+		return nil
 	}
-	return open("log", address, "Full log")
+	return open("log", atLine(cmp.Or(j.LogURL, j.URL), j.Excerpt.First), "Full log")
+}
+
+// atLine is the address of a line of a log.
+func atLine(address string, line int) string {
+	if line <= 0 || address == "" || strings.Contains(address, "#") {
+		return address
+	}
+	return address + "#L" + strconv.Itoa(line)
 }
 
 // excerptText is the excerpt in a fence of at most n characters. Where it is too long the

@@ -30,6 +30,7 @@ const (
 	saysAppButNoID   = "%s is an app. %s Example: %s"
 	saysBadID        = "%q is not an id. Give a number, #number or the address from GitLab. Example: %s"
 	saysOtherURL     = "That is the address of a %s. %s Example: %s"
+	saysBadSwitch    = "%q is not known. Write %s. Example: %s"
 	saysBadProject   = "%q is not a GitLab project. Give its path or its address. Example: /kovra link web group/web"
 	saysOldButton    = "This button is from an older message that I do not understand any more. Ask again with /pipeline."
 )
@@ -68,6 +69,7 @@ const (
 	saysLogGone      = "GitLab no longer has the log of this job."
 	saysTooLong      = "There is more than Slack can show here."
 	saysLogEmpty     = "The log of this job is empty."
+	saysLogHidden    = "The log is not shown in a channel that is shared with another organisation."
 )
 
 // icons stand before every status; the shapes differ, not only the colours.
@@ -244,6 +246,11 @@ const (
 	saysPausedAll       = "I can post nothing more about %s in %s: %s. The subscriptions are paused; once that is mended, type `/kovra subscribe` there for each app."
 	saysStale           = "This button is of an earlier attempt, so nothing was done."
 	saysLookAgain       = "I am asking GitLab whether that is still so."
+	saysLogsShown       = "Excerpts and log links are shown in this channel."
+	saysLogsUnknown     = "Excerpts and log links are shown in this channel, unless it turns out to be shared with another organisation; I have not looked yet."
+	saysLogsHidden      = "Excerpts and log links are not shown in this channel, because it is shared with another organisation. An administrator can change that: `/kovra logs on`"
+	saysLogsAllowed     = "Excerpts and log links are shown in this channel, though it is shared with another organisation: an administrator allowed it. To take that back: `/kovra logs off`"
+	saysLogsStay        = "Excerpts and log links are shown in this channel, and would be if it were shared with another organisation: an administrator allowed it. To take that back: `/kovra logs off`"
 	saysOtherAttempt    = "The button is of an earlier attempt; now it is attempt %d."
 )
 
@@ -268,6 +275,7 @@ var about = map[string]string{
 	VerbSubscribe:     "tell this channel of an app",
 	VerbUnsubscribe:   "tell this channel no more of an app",
 	VerbSubscriptions: "which channel hears of what",
+	VerbLogs:          "show logs in this channel though it is shared with another organisation, or how it is",
 	VerbAudit:         "who did what",
 }
 
@@ -336,6 +344,10 @@ func actionPhrase(d Deed) phrase {
 		return phrase{"Subscribing " + here + " to " + app, here + " hears of " + app + ": " + broadcastWords(a.Params.Broadcast) + ".", here + " was not subscribed to " + app + ".", here + " was already subscribed to " + app, "Subscribe the channel"}
 	case kovra.ActUnsubscribe:
 		return phrase{"Unsubscribing " + here + " from " + app, here + " hears no more of " + app + ".", here + " was not unsubscribed from " + app + ".", here + " was already unsubscribed from " + app, "Unsubscribe the channel"}
+	case kovra.ActShowLogs:
+		return phrase{"Switching the logs on in " + here, "Excerpts and log links are shown in " + here + ", also while it is shared with another organisation.", "The logs in " + here + " were not switched on.", "The logs in " + here + " were already switched on", "Show the logs"}
+	case kovra.ActHideLogs:
+		return phrase{"Switching the logs off in " + here, "Excerpts and log links are not shown in " + here + " while it is shared with another organisation.", "The logs in " + here + " were not switched off.", "The logs in " + here + " were already switched off", "Hide the logs"}
 	default:
 		kind := prose(string(a.Kind), maxName)
 		return phrase{"Doing " + kind, "Done: " + kind + ".", "Not done: " + kind + ".", "Already done: " + kind, "Do it"}
@@ -352,6 +364,22 @@ func confirmWords(k kovra.ActionKind) string {
 		return "Yes, delete it"
 	default:
 		return "Yes, do it"
+	}
+}
+
+// logsWords says whether logs are shown in a channel, and why.
+func logsWords(c kovra.Channel) string {
+	switch {
+	case c.LogsAllowed && c.Shared:
+		return saysLogsAllowed
+	case c.LogsAllowed:
+		return saysLogsStay
+	case c.Shared:
+		return saysLogsHidden
+	case c.CheckedAt.IsZero():
+		return saysLogsUnknown
+	default:
+		return saysLogsShown
 	}
 }
 
@@ -410,6 +438,10 @@ func auditWords(a kovra.Action, r *kovra.Run) string {
 		return "subscribe " + channel(a.Channel) + " to" + app
 	case kovra.ActUnsubscribe:
 		return "unsubscribe " + channel(a.Channel) + " from" + app
+	case kovra.ActShowLogs:
+		return "show logs in " + channel(a.Channel) + ", also while it is shared"
+	case kovra.ActHideLogs:
+		return "hide logs in " + channel(a.Channel) + " while it is shared"
 	default:
 		return prose(string(a.Kind), maxName) + app
 	}
