@@ -67,6 +67,7 @@ var routes = []route{
 	{"POST", "/projects/:id/jobs/:job_id/retry", Developer, retryJob},
 	{"POST", "/projects/:id/jobs/:job_id/play", Developer, playJob},
 	{"POST", "/projects/:id/jobs/:job_id/cancel", Developer, cancelJob},
+	{"POST", "/projects/:id/jobs/:job_id/erase", Developer, eraseJob},
 	{"GET", "/projects/:id/hooks", Maintainer, listHooks},
 	{"POST", "/projects/:id/hooks", Maintainer, createHook},
 	{"GET", "/projects/:id/hooks/:hook_id", Maintainer, getHook},
@@ -126,8 +127,9 @@ type request struct {
 type reply struct {
 	code   int
 	header http.Header
-	body   any    // JSON, unless text is meant
-	text   string // text/plain when body is nil
+	body   any       // JSON, unless text is meant
+	text   string    // text/plain when body is nil
+	stream io.Reader // text/plain too large for text
 	then   func(context.Context) (reply, error)
 }
 
@@ -341,6 +343,10 @@ func writeReply(w http.ResponseWriter, out reply) {
 		w.WriteHeader(out.code)
 		return
 	}
+	if out.stream != nil {
+		writeStream(w, out)
+		return
+	}
 	body := []byte(out.text)
 	contentType := "text/plain"
 	if out.body != nil {
@@ -355,6 +361,19 @@ func writeReply(w http.ResponseWriter, out reply) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(out.code)
 	_, _ = w.Write(body) // the client went away; there is nobody to tell
+}
+
+// taker is a response writer that reads a body when somebody wants it, so that nobody has to hold all of it.
+type taker interface{ take(body io.Reader) }
+
+func writeStream(w http.ResponseWriter, out reply) {
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(out.code)
+	if t, lazy := w.(taker); lazy {
+		t.take(out.stream)
+		return
+	}
+	_, _ = io.Copy(w, out.stream) // the client went away; there is nobody to tell
 }
 
 func (s *Server) note(c Call) int {

@@ -109,7 +109,7 @@ func (s *Server) pipelinePage(pl *pipeline) string {
 var controls = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]|section_(start|end):[0-9]+:[^\r\n]*\r|\r")
 
 func (s *Server) jobPage(j *job) string {
-	text := controls.ReplaceAllString(j.trace, "")
+	text := controls.ReplaceAllString(j.trace.String(), "")
 	return fmt.Sprintf("<p>%s in %s</p><pre>%s</pre>", link(s.pipelineURL(j.pipeline), fmt.Sprintf("Pipeline #%d", j.pipeline.id)),
 		link(s.web(j.pipeline.project), j.pipeline.project.fullName()), html.EscapeString(text))
 }

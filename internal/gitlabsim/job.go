@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,8 +15,8 @@ type JobSpec struct {
 	AllowFailure bool
 	Retry        int          // automatic retries after a failure
 	Trigger      *TriggerSpec // makes it a bridge: no runner, no trace, no job hook
-	// Log is the trace of an attempt that was finished without one. A kind of SampleLog is used for failures only; any other text
-	// always. Empty means "go-test" for failures and "ok" for successes.
+	// Log is the trace of an attempt that was finished without one. A kind of SampleKinds, or "big", is used where it ends as the
+	// attempt does; any other text always. Otherwise it is "go-test" for failures and "ok" for successes.
 	Log string
 }
 
@@ -39,9 +40,9 @@ type JobState struct {
 	User                 string
 	Created, Queued      time.Time
 	Started, Finished    time.Time
-	Trace                string
-	DownstreamProjectID  int64 // bridges only
-	DownstreamPipelineID int64 // bridges only
+	Trace                string // of output in bulk it says how much there is
+	DownstreamProjectID  int64  // bridges only
+	DownstreamPipelineID int64  // bridges only
 }
 
 type job struct {
@@ -53,7 +54,8 @@ type job struct {
 	user              *User
 	created, queued   time.Time
 	started, finished time.Time
-	trace             string
+	trace             trace
+	erased            time.Time
 	played            []Variable
 	downstream        *pipeline
 }
@@ -156,12 +158,12 @@ func (s *Server) cancel(j *job) {
 // finish ends an attempt that runs, gives it a trace if it has none, and retries it automatically where the shape says so.
 func (s *Server) finish(j *job, status, trace, reason string) {
 	if trace != "" {
-		j.trace = trace
+		j.trace = textTrace(trace)
 	}
 	if j.status == statusCanceling {
 		status = statusCanceled
 	}
-	if j.trace == "" && status != statusCanceled {
+	if j.trace.empty() && status != statusCanceled {
 		j.trace = j.spec.log(status)
 	}
 	if status == statusFailed {
@@ -174,16 +176,20 @@ func (s *Server) finish(j *job, status, trace, reason string) {
 	s.process(j.pipeline)
 }
 
-func (spec JobSpec) log(status string) string {
-	sample := SampleLog(spec.Log)
+func (spec JobSpec) log(status string) trace {
+	kind, stamped := strings.CutSuffix(spec.Log, Timestamps)
+	p, known := findSample(kind)
 	switch {
-	case spec.Log != "" && sample == "":
-		return spec.Log
+	case spec.Log != "" && !known:
+		return textTrace(spec.Log)
+	case known && p.fails() == (status != statusSuccess):
+		return p.trace(stamped)
 	case status == statusSuccess:
-		return SampleLog("ok")
+		p, _ = findSample("ok")
 	default:
-		return cmp.Or(sample, SampleLog("go-test"))
+		p, _ = findSample("go-test")
 	}
+	return p.trace(stamped)
 }
 
 // withBuild runs f on a job that runners know.
@@ -215,9 +221,27 @@ func (s *Server) StartJob(jobID int64) error {
 // AppendTrace adds to the trace of a job.
 func (s *Server) AppendTrace(jobID int64, text string) error {
 	return s.withBuild(jobID, func(j *job) error {
-		j.trace += text
+		j.trace.add(text)
 		return nil
 	})
+}
+
+// EraseJob takes the trace of a job that has ended, as a click in GitLab does. From then on the trace is empty.
+func (s *Server) EraseJob(jobID int64) error {
+	return s.withBuild(jobID, func(j *job) error {
+		if !s.erase(j) {
+			return fmt.Errorf("job %d is %s and cannot be erased", jobID, j.status)
+		}
+		return nil
+	})
+}
+
+func (s *Server) erase(j *job) bool {
+	if !final(j.status) || j.status == statusSkipped || !j.erased.IsZero() {
+		return false
+	}
+	j.trace, j.erased = trace{}, s.now()
+	return true
 }
 
 // FinishJob ends a job with success, failed or canceled; a pending one is started first. A trace that is not empty replaces what was
@@ -310,7 +334,7 @@ func (j *job) state() JobState {
 	st := JobState{
 		ID: j.id, PipelineID: j.pipeline.id, Name: j.spec.Name, Stage: j.spec.Stage, Status: j.status, FailureReason: j.reason,
 		Retried: j.retried, Manual: j.spec.Manual, AllowFailure: j.spec.AllowFailure, User: j.user.Username, Created: j.created,
-		Queued: j.queued, Started: j.started, Finished: j.finished, Trace: j.trace,
+		Queued: j.queued, Started: j.started, Finished: j.finished, Trace: j.trace.String(),
 	}
 	if j.downstream != nil {
 		st.DownstreamProjectID, st.DownstreamPipelineID = j.downstream.project.ID, j.downstream.id

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 func (s *Server) jobURL(j *job) string {
@@ -16,7 +17,7 @@ func (s *Server) jobBaseJSON(j *job) object {
 	o := object{
 		"id": j.id, "status": j.status, "stage": j.spec.Stage, "name": j.spec.Name, "ref": pl.ref, "tag": pl.tag, "coverage": nil,
 		"allow_failure": j.spec.AllowFailure, "created_at": restTime(j.created), "started_at": restTime(j.started),
-		"finished_at": restTime(j.finished), "erased_at": nil, "duration": s.jobDuration(j), "queued_duration": s.jobQueued(j),
+		"finished_at": restTime(j.finished), "erased_at": restTime(j.erased), "duration": s.jobDuration(j), "queued_duration": s.jobQueued(j),
 		"user": s.userFullJSON(j.user, j.user), "commit": s.commitJSON(pl.project, pl.sha), "pipeline": s.pipelineBasicJSON(pl),
 		"web_url": s.jobURL(j), "project": object{"ci_job_token_scope_enabled": false},
 	}
@@ -31,8 +32,8 @@ func (s *Server) jobJSON(j *job) object {
 	o := s.jobBaseJSON(j)
 	o["artifacts"], o["runner"], o["runner_manager"] = []object{}, nil, nil
 	o["artifacts_expire_at"], o["archived"], o["tag_list"] = nil, false, []string{}
-	if j.trace != "" {
-		o["artifacts"] = []object{{"file_type": "trace", "size": len(j.trace), "filename": "job.log", "file_format": nil}}
+	if !j.trace.empty() {
+		o["artifacts"] = []object{{"file_type": "trace", "size": j.trace.size(), "filename": "job.log", "file_format": nil}}
 	}
 	if !j.started.IsZero() {
 		o["runner"] = object{
@@ -139,14 +140,48 @@ func getJob(s *Server, r *request) (reply, error) {
 	return ok(s.jobJSON(j)), nil
 }
 
-// getTrace sends the whole trace as it is now. Range headers are ignored, as GitLab does.
+// getTrace sends the whole trace as it is now, which is empty for a job that waits or was erased. Range headers are ignored, as GitLab
+// does.
 func getTrace(s *Server, r *request) (reply, error) {
 	j, err := r.job(s, false)
 	if err != nil {
 		return reply{}, err
 	}
 	h := http.Header{"Content-Disposition": {fmt.Sprintf("infile; filename=\"%d.log\"", j.id)}}
-	return reply{code: http.StatusOK, header: h, text: j.trace}, nil
+	out := reply{code: http.StatusOK, header: h}
+	if j.trace.plain() {
+		out.text = j.trace.String()
+	} else {
+		out.stream = j.trace.snapshot().reader()
+	}
+	return out, nil
+}
+
+// TraceRequests counts the requests for the trace of a job.
+func (s *Server) TraceRequests(jobID int64) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, end := 0, fmt.Sprintf("/jobs/%d/trace", jobID)
+	for _, c := range s.calls {
+		if c.Method == http.MethodGet && strings.HasSuffix(c.Path, end) {
+			n++
+		}
+	}
+	return n
+}
+
+// eraseJob is for Maintainers, and for Developers whose job it is.
+func eraseJob(s *Server, r *request) (reply, error) {
+	j, err := r.job(s, false)
+	switch {
+	case err != nil:
+		return reply{}, err
+	case r.level < Maintainer && j.user != r.user:
+		return reply{}, failed(http.StatusForbidden, "403 Forbidden")
+	case !s.erase(j):
+		return reply{}, failed(http.StatusForbidden, "403 Forbidden  - Job is not erasable!")
+	}
+	return created(s.jobJSON(j)), nil
 }
 
 func (s *Server) anyJobJSON(j *job) object {

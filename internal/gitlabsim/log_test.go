@@ -13,13 +13,13 @@ var prefix = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z [0-9a-f
 func TestSampleLogsHaveTheRunnersFormat(t *testing.T) {
 	for _, kind := range gitlabsim.SampleKinds {
 		plain, stamped := gitlabsim.SampleLog(kind), gitlabsim.SampleLog(kind+gitlabsim.Timestamps)
-		if n := strings.Count(plain, "section_start:"); n < 5 || n != strings.Count(plain, "section_end:") {
+		if n := strings.Count(plain, "section_start:"); kind != "hostile" && (n < 5 || n != strings.Count(plain, "section_end:")) {
 			t.Errorf("%s: %d sections start, %d end", kind, n, strings.Count(plain, "section_end:"))
 		}
-		if failed := strings.Contains(plain, "ERROR: Job failed: exit code"); failed == (kind == "ok") {
+		if failed := strings.Contains(plain, "ERROR: Job failed: exit code"); failed == passes(kind) {
 			t.Errorf("%s: wrong last line", kind)
 		}
-		if kind != "ok" && strings.Index(plain, "cleanup_file_variables") > strings.Index(plain, "ERROR: Job failed") {
+		if !passes(kind) && strings.Index(plain, "cleanup_file_variables") > strings.Index(plain, "ERROR: Job failed") {
 			t.Errorf("%s: no clean-up ahead of the last line", kind)
 		}
 		for line := range strings.SplitSeq(strings.TrimSuffix(stamped, "\n"), "\n") {
@@ -31,8 +31,42 @@ func TestSampleLogsHaveTheRunnersFormat(t *testing.T) {
 			}
 		}
 	}
-	if gitlabsim.SampleLog("nothing") != "" {
-		t.Error("an unknown kind has a log")
+	for _, kind := range []string{"nothing", "big", "canceled"} {
+		if gitlabsim.SampleLog(kind) != "" {
+			t.Errorf("%s has a log", kind)
+		}
+	}
+}
+
+func passes(kind string) bool { return kind == "ok" || kind == "long" }
+
+func TestTheLongLogIsLively(t *testing.T) {
+	stamped := gitlabsim.SampleLog("long" + gitlabsim.Timestamps)
+	for what, least := range map[string]int{" 01E ": 15, " 01E+": 10, " 01O+": 10, "section_start": 14, "[collapsed=true]": 2, "\n": 150, "\x1b[3": 75} {
+		if got := strings.Count(stamped, what); got < least {
+			t.Errorf("%q is there %d times, want %d at least", what, got, least)
+		}
+	}
+}
+
+func TestTheHostileLogIsHostile(t *testing.T) {
+	log := gitlabsim.SampleLog("hostile")
+	for _, what := range []string{"<script>", "onerror=", "\x1b]8;;https://evil", "\x1b]0;", "\x1b]52;", "\u202e", "\u200b", "\x00", "\u2028", "<!channel>"} {
+		if !strings.Contains(log, what) {
+			t.Errorf("there is no %q", what)
+		}
+	}
+	longest := 0
+	for l := range strings.SplitSeq(log, "\n") {
+		longest = max(longest, len(l))
+	}
+	if longest < 200_000 {
+		t.Errorf("the longest line has %d bytes", longest)
+	}
+	for l := range strings.SplitSeq(gitlabsim.SampleLog("hostile"+gitlabsim.Timestamps), "\n") {
+		if len(l) > 32+8192 {
+			t.Errorf("the runner would break a line of %d bytes", len(l))
+		}
 	}
 }
 

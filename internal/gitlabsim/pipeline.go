@@ -74,6 +74,26 @@ func (s *Server) SetCI(projectID int64, stages []string, jobs []JobSpec) {
 	p.ci.set, p.ci.stages, p.ci.jobs = len(jobs) > 0, slices.Clone(stages), slices.Clone(jobs)
 }
 
+// SetBranchCI gives one branch a pipeline shape of its own, as another .gitlab-ci.yml there would.
+func (s *Server) SetBranchCI(projectID int64, branch string, stages []string, jobs []JobSpec) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.mustProject(projectID)
+	if p.branchCI == nil {
+		p.branchCI = map[string]ciConfig{}
+	}
+	p.branchCI[branch] = ciConfig{set: len(jobs) > 0, stages: slices.Clone(stages), jobs: slices.Clone(jobs)}
+}
+
+// ciOf is the pipeline shape of a branch or tag.
+func (p *project) ciOf(ref string) ciConfig {
+	ci := p.ci
+	if own, has := p.branchCI[ref]; has {
+		ci.set, ci.stages, ci.jobs = own.set, own.stages, own.jobs
+	}
+	return ci
+}
+
 // SetInputs declares the names in spec:inputs of a project's pipeline. Without it any input is taken.
 func (s *Server) SetInputs(projectID int64, names ...string) {
 	s.mu.Lock()
@@ -92,7 +112,7 @@ func (s *Server) RunPipeline(projectID int64, ref, source, username string) Pipe
 	s.act(func() {
 		p := s.mustProject(projectID)
 		sha := p.resolve(ref)
-		if sha == "" || !p.ci.set {
+		if sha == "" || !p.ciOf(ref).set {
 			panic(fmt.Sprintf("gitlabsim: project %d cannot run a pipeline on %q", projectID, ref))
 		}
 		_, tag := p.tags[ref]
@@ -103,7 +123,7 @@ func (s *Server) RunPipeline(projectID int64, ref, source, username string) Pipe
 
 // pipelineFor starts a pipeline if the project has a CI configuration.
 func (s *Server) pipelineFor(p *project, seed pipelineSeed) PipelineRef {
-	if !p.ci.set {
+	if !p.ciOf(seed.ref).set {
 		return PipelineRef{}
 	}
 	return s.refOf(s.newPipeline(p, seed))
@@ -121,7 +141,8 @@ func (s *Server) pipelineURL(pl *pipeline) string {
 func (s *Server) newPipeline(p *project, seed pipelineSeed) *pipeline {
 	ci := seed.ci
 	if ci == nil {
-		ci = &p.ci
+		own := p.ciOf(seed.ref)
+		ci = &own
 	}
 	p.iid++
 	pl := &pipeline{

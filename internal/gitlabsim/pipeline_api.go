@@ -234,7 +234,7 @@ func createPipeline(s *Server, r *request) (reply, error) {
 			"Please select a different branch or contact your administrator for assistance.", ref))
 	case len(variables) > 0 && !p.maySetVariables(r.level):
 		return reply{}, baseError("Insufficient permissions to set pipeline variables")
-	case !p.ci.set:
+	case !p.ciOf(ref).set:
 		return reply{}, baseError("Missing CI config file")
 	}
 	for name := range inputs {

@@ -40,6 +40,11 @@ type ProjectHandle struct {
 // SetCI is Server.SetCI for this project.
 func (h *ProjectHandle) SetCI(stages []string, jobs []JobSpec) { h.s.SetCI(h.ID, stages, jobs) }
 
+// SetBranchCI is Server.SetBranchCI for this project.
+func (h *ProjectHandle) SetBranchCI(branch string, stages []string, jobs []JobSpec) {
+	h.s.SetBranchCI(h.ID, branch, stages, jobs)
+}
+
 // Push is Server.Push for this project.
 func (h *ProjectHandle) Push(branch, title, username string) (Commit, PipelineRef) {
 	return h.s.Push(h.ID, branch, title, username)
@@ -58,6 +63,7 @@ type project struct {
 	branches        map[string]string // name -> sha
 	tags            map[string]tag
 	ci              ciConfig
+	branchCI        map[string]ciConfig
 	pipelines       []*pipeline // by id, ascending
 	hooks           []*hook
 	iid             int64

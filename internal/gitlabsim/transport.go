@@ -32,12 +32,23 @@ func (t inMemory) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 			panic(p)
 		}
 	}()
-	w := httptest.NewRecorder()
+	w := &lazyRecorder{ResponseRecorder: httptest.NewRecorder()}
 	t.s.ServeHTTP(w, in)
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
 	resp = w.Result()
 	resp.Request = r
+	if w.body != nil {
+		resp.Body = io.NopCloser(w.body)
+	}
 	return resp, nil
 }
+
+// lazyRecorder keeps an answer; a body in bulk is made while it is read.
+type lazyRecorder struct {
+	*httptest.ResponseRecorder
+	body io.Reader
+}
+
+func (w *lazyRecorder) take(body io.Reader) { w.body = body }
