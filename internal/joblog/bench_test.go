@@ -52,6 +52,31 @@ func BenchmarkCut(b *testing.B) {
 	}
 }
 
+// BenchmarkCutEach cuts an excerpt and takes all lines, masked and coloured.
+func BenchmarkCutEach(b *testing.B) {
+	trace := benchTrace(32 << 20)
+	b.SetBytes(int64(len(trace)))
+	for b.Loop() {
+		size := 0
+		o := Options{Mask: benchMask(), Each: func(l Line) error {
+			size += len(l.Text)
+			return nil
+		}}
+		if _, err := Cut(b.Context(), bytes.NewReader(trace), o); err != nil || size < len(trace)/2 {
+			b.Fatal(size, err)
+		}
+	}
+}
+
+// benchMask hides ten values that a job was given.
+func benchMask() *Masker {
+	values := make([]string, 10)
+	for i := range values {
+		values[i] = fmt.Sprintf("value %d of ours: %x", i, 1e9+i)
+	}
+	return NewMasker(values)
+}
+
 func BenchmarkReader(b *testing.B) {
 	trace := benchTrace(32 << 20)
 	b.SetBytes(int64(len(trace)))

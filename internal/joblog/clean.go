@@ -2,6 +2,7 @@ package joblog
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
 	"unicode/utf8"
 )
@@ -108,7 +109,21 @@ func plainText(line []byte) string {
 	return b.String()
 }
 
+// isPlain tells whether line is ASCII without control characters other than tab. Nearly
+// all lines are, so eight bytes are looked at together.
 func isPlain(line []byte) bool {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for len(line) >= 8 {
+		w := binary.LittleEndian.Uint64(line)
+		if (w|(w-0x20*each)|(w+each))&high != 0 && !isPlainBytes(line[:8]) { // 0x80 and up, under 0x20, or 0x7f
+			return false
+		}
+		line = line[8:]
+	}
+	return isPlainBytes(line)
+}
+
+func isPlainBytes(line []byte) bool {
 	for _, c := range line {
 		if c < 0x20 && c != '\t' || c >= 0x7f {
 			return false

@@ -2,19 +2,21 @@ package joblog
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 )
 
 const (
-	recentLines = 16 // lines remembered for the context of what comes
-	tailLines   = 10 // of these, shown when nothing looks like an error
-	maxHits     = 8  // matches kept of one command
-	redWeight   = 30 // a red line that no pattern knows
-	goodWeight  = 70
-	stderrBonus = 3
-	sureWeight  = 80
-	briefLines  = 3 // a last command that prints no more may only report what others did
+	recentLines   = 16 // lines remembered for the context of what comes
+	tailLines     = 10 // of these, shown when nothing looks like an error
+	maxHits       = 8  // matches kept of one command
+	redWeight     = 30 // a red line that no pattern knows
+	goodWeight    = 70
+	stderrBonus   = 3
+	sureWeight    = 80
+	briefLines    = 3  // lines that a last command may print and still only report what others did
+	suspectWeight = 50 // what weighs less is no more than a word that often stands in errors
 
 	maxTraceback = 500 // what is longer is none
 )
@@ -75,7 +77,7 @@ func (r *recent) back(i int) *slot {
 // cutter looks at every line once and keeps what an excerpt may need.
 type cutter struct {
 	scan *scanner
-	know *knowledge
+	know *Knowledge
 	opts Options
 	mask *Masker
 
@@ -97,40 +99,73 @@ type cutter struct {
 	scratch []byte
 }
 
-func newCutter(scan *scanner, know *knowledge, opts Options) *cutter {
+func newCutter(scan *scanner, know *Knowledge, opts Options) *cutter {
 	return &cutter{scan: scan, know: know, opts: opts, mask: opts.Mask.Fork()}
 }
 
+// look is what is known of the present line.
+type look struct {
+	*rawLine
+	raw      []byte // without escape sequences
+	red      bool
+	command  bool
+	hidden   bool // within a private key
+	interest interest
+
+	// What follows is known after taking a closer look.
+	masked string
+	match  *pattern
+	at     int // where it matches
+}
+
 // line takes the next line. Almost all lines end after the filter and a copy
-// into recent; this path makes no garbage.
-func (c *cutter) line(l *rawLine) {
+// into recent; this path makes no garbage unless lines are wanted outside.
+func (c *cutter) line(l *rawLine) error {
 	if c.changes != c.scan.sections.changes {
 		c.enter()
 	}
-	text := l.text
-	red := false
+	v := look{rawLine: l, raw: l.text, hidden: c.mask.key.inside}
 	if l.escapes {
-		red = startsRed(text)
-		c.scratch = stripEscapes(c.scratch[:0], text)
-		text = c.scratch
+		v.red = startsRed(l.text)
+		c.scratch = stripEscapes(c.scratch[:0], l.text)
+		v.raw = c.scratch
 	}
-	hidden := c.mask.key.inside
-	command := len(text) > 2 && text[0] == '$' && text[1] == ' '
-	candidate := c.know.filter.match(text)
-	if candidate || red || hidden || command || len(c.open) > 0 || c.overDue > 0 {
-		if c.consider(l, text, candidate, red, command) {
-			return
+	v.command = len(v.raw) > 2 && v.raw[0] == '$' && v.raw[1] == ' '
+	v.interest = c.know.glance(v.raw)
+	near := v.interest != noInterest || v.red || v.hidden || v.command || len(c.open) > 0 || c.overDue > 0
+	switch {
+	case c.opts.Each != nil:
+		if err := c.handOver(&v); err != nil {
+			return err
 		}
+	case near:
+		v.masked = c.mask.Line(plainText(v.raw))
+		v.match, v.at = c.know.match(v.masked, v.interest, c.floor(l.stream))
 	}
-	if l.header && !command || isChatter(text) {
-		return
+	if near && c.consider(&v) || l.header && !v.command || isChatter(v.raw) {
+		return nil
 	}
 	if c.phase == phaseCleanup {
-		c.rest.push(l.n, text, hidden, command)
-		return
+		c.rest.push(l.n, v.raw, v.hidden, v.command)
+		return nil
 	}
-	c.recent.push(l.n, text, hidden, command)
+	c.recent.push(l.n, v.raw, v.hidden, v.command)
 	c.printed++
+	return nil
+}
+
+// handOver takes a closer look at the line and gives it to Options.Each.
+func (c *cutter) handOver(v *look) error {
+	out := v.line()
+	v.masked = c.mask.Line(out.Text)
+	out.Spans = moveSpans(out.Spans, out.Text, v.masked)
+	out.Text = v.masked
+	v.match, v.at = c.know.match(v.masked, v.interest, 0)
+	out.Suspect = v.match != nil && v.match.weight >= suspectWeight && v.match.block != jobPassed
+	if err := c.opts.Each(out); err != nil {
+		return fmt.Errorf("hand over line %d: %w", out.N, err)
+	}
+	return nil
 }
 
 // enter follows the sections. A section of the runner that begins says that the
@@ -168,25 +203,20 @@ func isChatter(text []byte) bool {
 	return false
 }
 
-// consider looks closely at a line. True: the line says how the job ended, and
-// is not part of what led there.
-func (c *cutter) consider(l *rawLine, raw []byte, candidate, red, command bool) bool {
-	text := c.mask.Line(plainText(raw))
+// consider keeps what an excerpt may need of a line. True: the line says how the
+// job ended, and is not part of what led there.
+func (c *cutter) consider(v *look) bool {
 	if c.overDue > 0 {
 		c.overDue--
-		c.over = append(c.over, c.show(l.n, text, 0))
+		c.over = append(c.over, c.show(v.n, v.masked, 0))
 		return true
 	}
-	if command && c.phase == phaseWork {
-		c.nextCommand(l.n, text)
+	if v.command && c.phase == phaseWork {
+		c.nextCommand(v.n, v.masked)
 		return false
 	}
-	var p *pattern
-	at := 0
-	if candidate {
-		p, at = c.know.match(text, c.floor(l.stream))
-	}
-	line := c.show(l.n, text, at)
+	p := v.match
+	line := c.show(v.n, v.masked, v.at)
 	if p != nil && p.block >= jobEnd {
 		c.ended(p, line)
 		return true
@@ -196,9 +226,10 @@ func (c *cutter) consider(l *rawLine, raw []byte, candidate, red, command bool) 
 	}
 	c.extend(line)
 	switch {
-	case p != nil:
-		c.admit(line, p.weight+bonus(l.stream), p)
-	case red && !line.blank:
+	case p != nil && p.block == never:
+	case p != nil && p.weight > c.floor(v.stream):
+		c.admit(line, p.weight+bonus(v.stream), p)
+	case v.red && !line.blank:
 		c.admit(line, redWeight, &redLine)
 	}
 	return false

@@ -26,6 +26,11 @@ type Options struct {
 	// Mask hides secrets. Cut works on a fork of it, so that one Masker
 	// serves many calls at a time.
 	Mask *Masker
+	// Knowledge tells errors from other lines; nil: what is built in.
+	Knowledge *Knowledge
+	// Each, if set, is called with every line of the log in order, masked, with its colours
+	// and with Suspect, before Cut goes on to the next. Its error ends Cut.
+	Each func(Line) error
 }
 
 func (o Options) withDefaults() Options {
@@ -90,12 +95,15 @@ func (e Excerpt) String() string {
 // Cut reads the log r to its end, once, and gives its excerpt: the first error
 // of what failed, the command that ran, and the line that ended the job. Where
 // nothing looks like an error, the last lines before the end stand for it. It
-// needs the same memory for any log. When reading fails or ctx ends, the error
-// says so and the excerpt is empty.
+// needs the same memory for any log. When reading or Options.Each fails, or ctx
+// ends, the error says so and the excerpt is empty.
 func Cut(ctx context.Context, r io.Reader, o Options) (Excerpt, error) {
-	k, err := known()
-	if err != nil {
-		return Excerpt{}, err // unreachable: the built-in patterns are tested to compile
+	k := o.Knowledge
+	if k == nil {
+		var err error
+		if k, err = known(); err != nil {
+			return Excerpt{}, err // unreachable: the built-in patterns are tested to compile
+		}
 	}
 	scan := newScanner(func(p []byte) (int, error) {
 		if err := ctx.Err(); err != nil {
@@ -103,15 +111,20 @@ func Cut(ctx context.Context, r io.Reader, o Options) (Excerpt, error) {
 		}
 		return r.Read(p)
 	})
+	scan.paint = o.Each != nil
 	c := newCutter(scan, k, o.withDefaults())
+	var line rawLine // one for all lines: it would be garbage for each
 	for {
-		line, err := scan.next()
+		var err error
+		line, err = scan.next()
 		if errors.Is(err, io.EOF) {
 			return c.excerpt(), nil
 		}
 		if err != nil {
 			return Excerpt{}, fmt.Errorf("cut excerpt: %w", err)
 		}
-		c.line(&line)
+		if err := c.line(&line); err != nil {
+			return Excerpt{}, fmt.Errorf("cut excerpt: %w", err)
+		}
 	}
 }

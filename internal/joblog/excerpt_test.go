@@ -1,7 +1,6 @@
 package joblog
 
 import (
-	"bytes"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -240,7 +239,7 @@ func TestKnowledgeQuiet(t *testing.T) {
 		"test parse::error ... ok", "THE SOFTWARE IS PROVIDED WITHOUT WARRANTY, licence terminated", "12 passed", "an ordinary line", "",
 	}
 	for _, line := range quiet {
-		if p, _ := k.match(line, 0); p != nil {
+		if p, _ := k.match(line, fullInterest, 0); p != nil {
 			t.Errorf("%q is taken for %s (%d)", line, p.name, p.weight)
 		}
 	}
@@ -255,7 +254,7 @@ func TestKnowledgeQuiet(t *testing.T) {
 		"[31mE       ValueError: x":                 "pytest detail",
 	}
 	for line, want := range loud {
-		p, _ := k.match(line, 0)
+		p, _ := k.match(line, fullInterest, 0)
 		if p == nil || want != "" && p.name != want {
 			t.Errorf("%q: got %+v, want %s", line, p, want)
 		}
@@ -278,13 +277,6 @@ func TestKnowledgeRefusesBadPatterns(t *testing.T) {
 			t.Errorf("%+v was taken", b)
 		}
 	}
-	many := make([]string, 0, 6000)
-	for i := range 6000 {
-		many = append(many, fmt.Sprintf("%06d", i*7919%1000000))
-	}
-	if _, err := newFilter(many); err == nil {
-		t.Error("a filter of 6000 literals was taken")
-	}
 }
 
 // TestKnowledgeIsWellFormed keeps the table honest: literals are lower case, and
@@ -292,7 +284,7 @@ func TestKnowledgeRefusesBadPatterns(t *testing.T) {
 func TestKnowledgeIsWellFormed(t *testing.T) {
 	names := map[string]bool{}
 	for _, p := range knownPatterns {
-		if names[p.name] || p.weight < 1 || p.weight > 100 || len(p.any) == 0 {
+		if names[p.name] || p.weight < 1 || p.weight > 100 && p.weight != endWeight || len(p.any) == 0 {
 			t.Errorf("pattern %+v", p)
 		}
 		names[p.name] = true
@@ -334,14 +326,34 @@ func FuzzExcerpt(f *testing.F) {
 	}
 	f.Add([]byte("error: ① and ② and\n③\nfatal: x\n"), uint64(3), 20, 2500)
 	f.Add([]byte("$ x ①\nPermission denied ②\x1b[31m②\n③ Killed ①①"), uint64(3), 1, 10)
+	knowledge, err := Compile([]Pattern{
+		{Name: "short", Contains: []string{"not"}, Weight: 60, Before: 3, After: 3},
+		{Name: "slow", Expr: `^[a-c]+$`},
+		{Name: "quiet", Expr: `(?i)permission|panic`, Quiet: true},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64, lines, size int) {
 		log := strings.NewReplacer(
 			"①", " "+token+" ", "②", ours, "③", "\n-----BEGIN RSA PRIVATE KEY-----\n"+key+"\n-----END RSA PRIVATE KEY-----\n",
 		).Replace(string(data))
 		o := Options{MaxLines: lines % 100, MaxBytes: size % 10_000, Mask: NewMasker([]string{ours})}
+		if seed%2 == 1 {
+			o.Knowledge = knowledge
+		}
 		whole := cut(t, log, o)
 		checkBounds(t, whole, o)
+		each, same := eachLine(t, log, o)
+		if diff := cmp.Diff(whole, same); diff != "" {
+			t.Fatalf("differs when lines are handed over:\n%s", diff)
+		}
 		text := whole.String()
+		for _, l := range each {
+			checkText(t, l.Text)
+			checkSpans(t, l)
+			text += l.Text + "\n"
+		}
 		for _, secret := range []string{token, ours, key} {
 			if strings.Contains(text, secret) && strings.Count(string(data), secret) == 0 {
 				t.Fatalf("shows a secret:\n%s", text)
@@ -354,7 +366,7 @@ func FuzzExcerpt(f *testing.F) {
 		if diff := cmp.Diff(whole, parted); diff != "" {
 			t.Fatalf("differs when parted:\n%s", diff)
 		}
-		if bytes.ContainsRune([]byte(text), esc) {
+		if strings.ContainsRune(text, esc) {
 			t.Fatal("escape byte")
 		}
 	})

@@ -14,8 +14,7 @@ const minLiteral = 5
 // crudely it is in rare cases wrong the other way. Nearly every line of a log
 // ends here, so this sets the speed of the whole excerpt.
 type filter struct {
-	slots  [1 << slotBits]uint32 // four bytes of a literal, each where its hash says
-	mul    uint32
+	seen   [1 << seenBits / 64]uint64 // a bit for the hash of each gram in places; small, to stay in the cache
 	places map[uint32][]place
 }
 
@@ -26,8 +25,9 @@ type place struct {
 }
 
 const (
-	slotBits  = 13
-	slotShift = 32 - slotBits
+	seenBits  = 16
+	seenShift = 32 - seenBits
+	seenMul   = 2654435761
 
 	// foldMask makes letters of both cases equal.
 	foldMask = 0x20202020
@@ -47,42 +47,22 @@ func newFilter(literals []string) (*filter, error) {
 		for offset := range 2 {
 			g := gram(folded[offset:])
 			f.places[g] = append(f.places[g], place{folded, offset})
+			slot := g * seenMul >> seenShift
+			f.seen[slot/64] |= 1 << (slot % 64)
 		}
 	}
-	for try := uint32(1); try < 1<<16; try++ {
-		f.mul = try*2654435761 | 1
-		if f.fits() {
-			for g := range f.places {
-				f.slots[g*f.mul>>slotShift] = g
-			}
-			return f, nil
-		}
-	}
-	return nil, fmt.Errorf("%d literals are too many", len(literals))
+	return f, nil
 }
 
 func gram(b []byte) uint32 { return binary.LittleEndian.Uint32(b) | foldMask }
 
-// fits tells whether every gram gets a slot of its own.
-func (f *filter) fits() bool {
-	var taken [1 << slotBits / 64]uint64
-	for g := range f.places {
-		slot := g * f.mul >> slotShift
-		if taken[slot/64]&(1<<(slot%64)) != 0 {
-			return false
-		}
-		taken[slot/64] |= 1 << (slot % 64)
-	}
-	return true
-}
-
 // match tells whether line holds one of the literals.
 func (f *filter) match(line []byte) bool {
-	mul := f.mul
 	rest := line
 	for len(rest) >= 4 {
 		g := gram(rest)
-		if f.slots[g*mul>>slotShift] == g && f.confirm(g, line, len(line)-len(rest)) {
+		slot := g * seenMul >> seenShift
+		if f.seen[slot/64]>>(slot%64)&1 != 0 && f.confirm(g, line, len(line)-len(rest)) {
 			return true
 		}
 		if len(rest) < 6 {

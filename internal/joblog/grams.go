@@ -1,6 +1,9 @@
 package joblog
 
-import "strings"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 const (
 	gramBytes = 3 // the shortest secret prefix that is looked for, and what is looked at of each
@@ -52,13 +55,11 @@ func gram3(a, b, c byte) uint32 {
 }
 
 // marks gives the marks of all literals that may stand in text.
-func (g *grams) marks(text string) uint32 {
+func (g *grams) marks(text []byte) uint32 {
 	marks := uint32(0)
 	rest := text
 	for len(rest) >= 8 {
-		w := uint64(rest[0]) | uint64(rest[1])<<8 | uint64(rest[2])<<16 | uint64(rest[3])<<24 |
-			uint64(rest[4])<<32 | uint64(rest[5])<<40 | uint64(rest[6])<<48 | uint64(rest[7])<<56
-		w |= foldMask<<32 | foldMask
+		w := binary.LittleEndian.Uint64(rest) | foldMask<<32 | foldMask
 		a, b, c := uint32(w)&gramMask, uint32(w>>8)&gramMask, uint32(w>>16)&gramMask
 		d, e, f := uint32(w>>24)&gramMask, uint32(w>>32)&gramMask, uint32(w>>40)
 		if g.has(a)|g.has(b)|g.has(c)|g.has(d)|g.has(e)|g.has(f) != 0 {

@@ -18,13 +18,16 @@ const shellTrouble = `(?:not found|[Pp]ermission denied|No such file or director
 
 var knownPatterns = slices.Concat(jobPatterns, systemPatterns, languagePatterns, toolPatterns, generalPatterns)
 
+// endWeight is more than matches can weigh, so that the end of a job is always seen.
+const endWeight = 1000
+
 // jobPatterns are lines with which jobs end.
 var jobPatterns = []pattern{
-	{name: "job failed", any: []string{"job failed"}, expr: `^ERROR: Job failed\b`, weight: 100, block: jobEnd},
-	{name: "job succeeded", any: []string{"job succeeded"}, expr: `^Job succeeded\b`, weight: 100, block: jobEnd},
-	{name: "log limit", any: []string{"exceeded limit of"}, expr: `^Job's log exceeded limit of \d+ bytes`, weight: 100, block: jobOver},
-	{name: "workflow step", any: []string{"process completed with exit"}, expr: `^##\[error\]Process completed with exit code`, weight: 100, block: jobEnd},
-	{name: "build exited", any: []string{"your build exited"}, expr: `^Done\. Your build exited with`, weight: 100, block: jobEnd},
+	{name: "job failed", any: []string{"job failed"}, expr: `^ERROR: Job failed\b`, weight: endWeight, block: jobEnd},
+	{name: "job succeeded", any: []string{"job succeeded"}, expr: `^Job succeeded\b`, weight: endWeight, block: jobPassed},
+	{name: "log limit", any: []string{"exceeded limit of"}, expr: `^Job's log exceeded limit of \d+ bytes`, weight: endWeight, block: jobOver},
+	{name: "workflow step", any: []string{"process completed with exit"}, expr: `^##\[error\]Process completed with exit code`, weight: endWeight, block: jobEnd},
+	{name: "build exited", any: []string{"your build exited"}, expr: `^Done\. Your build exited with`, weight: endWeight, block: jobEnd},
 }
 
 // systemPatterns are what the machine, its memory, disk and network say.

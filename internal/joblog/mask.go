@@ -92,7 +92,7 @@ func (m *Masker) replace(text string) string {
 	for _, hide := range m.hide {
 		text = hide(text)
 	}
-	return m.replaceKnown(text, m.grams.marks(text))
+	return m.replaceKnown(text, m.grams.marks([]byte(text)))
 }
 
 // replaceKnown hides the values and kinds that marks tells of, as far as they are there.

@@ -1,6 +1,7 @@
 package joblog
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -90,4 +91,80 @@ func TestMaskerFork(t *testing.T) {
 	if got := m.Line("text"); got != masked {
 		t.Errorf("got %q within a key", got)
 	}
+}
+
+func TestMaskerAlso(t *testing.T) {
+	var asked []string
+	base := NewMasker([]string{"hunter2"})
+	m := base.Also(func(text string) string {
+		asked = append(asked, text)
+		return strings.ReplaceAll(text, "by-print", "***")
+	}).Fork()
+	if got := m.Line("hunter2 by-print glpat-abcDEF123456"); got != "[MASKED] *** [MASKED]" {
+		t.Errorf("got %q", got)
+	}
+	if len(asked) != 1 || asked[0] != "hunter2 by-print glpat-abcDEF123456" {
+		t.Errorf("was asked %q", asked)
+	}
+	if got := base.Line("by-print"); got != "by-print" {
+		t.Errorf("the first Masker changed: %q", got)
+	}
+	twice := m.Also(strings.ToUpper)
+	if got := twice.Line("by-print x"); got != "*** X" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestMaskerAlsoBeforeCuts: what is hidden by a function must be hidden before an excerpt
+// cuts the line, also in lines that are only context.
+func TestMaskerAlsoBeforeCuts(t *testing.T) {
+	secret := strings.Repeat("s3cr", 30)
+	m := NewMasker(nil).Also(func(text string) string { return strings.ReplaceAll(text, secret, "***") })
+	log := "$ ./run\ncontext " + secret + "\n" + strings.Repeat("x", 350) + " error: " + secret + "\nafter " + secret + "\nERROR: Job failed: exit code 1\n"
+	if e := cut(t, log, Options{Mask: m}); strings.Contains(e.String(), "s3cr") {
+		t.Errorf("shows the secret:\n%s", e)
+	}
+	lines, _ := eachLine(t, log, Options{Mask: m})
+	for _, l := range lines {
+		if strings.Contains(l.Text, "s3cr") {
+			t.Errorf("hands over %s", l.Text)
+		}
+	}
+}
+
+// TestMaskerGlance: looking only at what may stand in a line hides as much as looking
+// at everything.
+func TestMaskerGlance(t *testing.T) {
+	pieces := []string{
+		" ", "=", ": ", "/", "@", "\"", "x", "0123456789abcdef", "Abcdefghij0123456789", "é", "\ufffd", "K", "ſ", "\t", "our own value", "OUR OWN VALUE", "[MASKED]",
+		"PRIVATE-TOKEN", "Authorization", "BEARER", "AKIA", "ASIAABCDEFGHIJKLMNOP", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc", "https://user:pass@host", "https://", "xoxb-", "-----BEGIN RSA PRIVATE KEY-----",
+		"SG.", "npm_", "glpat-", "gr1348941", "secret_key", "SessionToken", "DB_PASSWORD=", "api_key=", "hvs.", "hooks.slack.com/services/",
+	}
+	m := NewMasker([]string{"our own value", "x@0123456"})
+	rnd := rand.New(rand.NewPCG(5, 5))
+	for range 20_000 {
+		var b strings.Builder
+		for range 1 + rnd.IntN(8) {
+			b.WriteString(pieces[rnd.IntN(len(pieces))])
+		}
+		text := b.String()
+		if fast, slow := m.replace(text), m.replaceKnown(text, valuesMark|1<<len(secretKinds)-1); fast != slow {
+			t.Fatalf("%q\nbecomes %q\nand     %q", text, fast, slow)
+		}
+	}
+}
+
+func FuzzMasker(f *testing.F) {
+	f.Add("PRIVATE-TOKEN: x our own value")
+	f.Add("https://a:b@c ASIAABCDEFGHIJKLMNOP eyJ")
+	m := NewMasker([]string{"our own value", "x@0123456"})
+	f.Fuzz(func(t *testing.T, text string) {
+		fast, slow := m.replace(text), m.replaceKnown(text, valuesMark|1<<len(secretKinds)-1)
+		if fast != slow {
+			t.Fatalf("%q\nbecomes %q\nand     %q", text, fast, slow)
+		}
+		if strings.Contains(fast, "our own value") {
+			t.Fatal("a value is left")
+		}
+	})
 }

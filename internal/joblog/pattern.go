@@ -17,7 +17,9 @@ const (
 	indented               // as long as lines are empty or further in
 	paragraph              // up to an empty line
 	traceback              // indented lines and the one after them; the end of a long one counts
-	jobEnd                 // the line with which the job ended; not a cause
+	never                  // no error at all; only users say so of a line
+	jobEnd                 // the line with which the job failed; not a cause
+	jobPassed              // the line with which it succeeded
 	jobOver                // a remark of the runner after which the log says nothing of the cause
 )
 
@@ -33,6 +35,9 @@ type pattern struct {
 	weight        int
 	block         block
 	before, after int
+
+	own  bool     // of a user: not silenced
+	seek []string // of a user, in place of any: what is looked for before the line is taken apart; nil: nothing can be
 
 	re    *regexp.Regexp
 	start string // what every match begins the line with, as far as expr says so literally
@@ -50,52 +55,50 @@ type quiet struct {
 	re, not *regexp.Regexp
 }
 
-// knowledge is a compiled set of patterns.
-type knowledge struct {
+// Knowledge is what Cut knows of errors. It does not change, so that it may be used by
+// many at a time.
+type Knowledge struct {
 	patterns []pattern
 	quiets   []quiet
 	filter   *filter
+	short    *grams    // literals that are too short for filter; nil: none
+	slow     []pattern // those of patterns without a literal
 }
 
 // known is the built-in knowledge, compiled when the first log is read.
-var known = sync.OnceValues(func() (*knowledge, error) { return newKnowledge(knownPatterns, knownQuiets) })
+var known = sync.OnceValues(func() (*Knowledge, error) { return newKnowledge(knownPatterns, knownQuiets) })
 
-func newKnowledge(patterns []pattern, quiets []quiet) (*knowledge, error) {
-	k := &knowledge{}
-	var literals []string
+func newKnowledge(patterns []pattern, quiets []quiet) (*Knowledge, error) {
+	k := &Knowledge{}
+	literals := []string{"-----begin "} // private keys are followed from their first line
 	for _, p := range patterns {
-		re, err := regexp.Compile(p.expr)
-		if err != nil {
+		if err := p.ready(); err != nil {
 			return nil, fmt.Errorf("pattern %s: %w", p.name, err)
 		}
-		p.re = re
-		if from, ok := strings.CutPrefix(p.expr, "^"); ok {
-			if re, err := regexp.Compile(from); err == nil {
-				p.start, _ = re.LiteralPrefix()
-			}
-		}
 		k.patterns = append(k.patterns, p)
-		literals = append(literals, p.any...)
+		if p.own {
+			literals = append(literals, k.seek(p)...)
+		} else {
+			literals = append(literals, p.any...)
+		}
 	}
-	most := 0
-	for i := range slices.Backward(k.patterns) {
-		most = max(most, k.patterns[i].weight)
-		k.patterns[i].rest = most
+	for _, list := range [][]pattern{k.patterns, k.slow} {
+		most := 0
+		for i := range slices.Backward(list) {
+			if list[i].block == never {
+				most = endWeight // it decides, however little else would count
+			}
+			most = max(most, list[i].weight)
+			list[i].rest = most
+		}
 	}
 	for _, q := range quiets {
-		re, err := regexp.Compile(q.expr)
-		if err != nil {
+		if err := q.ready(); err != nil {
 			return nil, fmt.Errorf("quiet pattern %s: %w", q.name, err)
-		}
-		q.re = re
-		if q.unless != "" {
-			if q.not, err = regexp.Compile(q.unless); err != nil {
-				return nil, fmt.Errorf("quiet pattern %s: %w", q.name, err)
-			}
 		}
 		k.quiets = append(k.quiets, q)
 	}
-	f, err := newFilter(append(literals, "-----begin ")) // private keys are followed from their first line
+	f, err := newFilter(literals)
 	if err != nil {
 		return nil, fmt.Errorf("build filter: %w", err)
 	}
@@ -103,36 +106,128 @@ func newKnowledge(patterns []pattern, quiets []quiet) (*knowledge, error) {
 	return k, nil
 }
 
+// seek notes how lines for the pattern of a user are found, and gives the literals that
+// filter can look for.
+func (k *Knowledge) seek(p pattern) []string {
+	if len(p.seek) == 0 {
+		k.slow = append(k.slow, p)
+		return nil
+	}
+	if shortest(p.seek) >= minLiteral {
+		return p.seek
+	}
+	if k.short == nil {
+		k.short = newGrams()
+	}
+	for _, l := range p.seek {
+		k.short.add(l, 1)
+	}
+	return nil
+}
+
+func (p *pattern) ready() error {
+	re, err := regexp.Compile(p.expr)
+	if err != nil {
+		return err
+	}
+	p.re = re
+	if from, ok := strings.CutPrefix(p.expr, "^"); ok && !p.own {
+		if re, err := regexp.Compile(from); err == nil {
+			p.start, _ = re.LiteralPrefix()
+		}
+	}
+	return nil
+}
+
+func (q *quiet) ready() (err error) {
+	if q.re, err = regexp.Compile(q.expr); err == nil && q.unless != "" {
+		q.not, err = regexp.Compile(q.unless)
+	}
+	return err
+}
+
+// interest says how closely a line must be looked at.
+type interest byte
+
+const (
+	noInterest   interest = iota
+	slowInterest          // some patterns are tried at every line
+	fullInterest
+)
+
+// glance tells quickly, and as a rule rightly, that no pattern fits a line.
+func (k *Knowledge) glance(line []byte) interest {
+	switch {
+	case k.filter.match(line), k.short != nil && k.short.marks(line) != 0:
+		return fullInterest
+	case len(k.slow) > 0:
+		return slowInterest
+	}
+	return noInterest
+}
+
 // match gives the pattern that text fits, nil if none does, and where in text.
-// Patterns of no more than floor are not worth finding.
-func (k *knowledge) match(text string, floor int) (*pattern, int) {
+// Patterns of no more than floor are not worth finding. how is what glance said.
+func (k *Knowledge) match(text string, how interest, floor int) (*pattern, int) {
+	if how == noInterest {
+		return nil, 0
+	}
+	patterns := k.patterns
+	if how == slowInterest {
+		patterns = k.slow
+	}
 	subject := bareMessage(text)
 	if subject == "" || isEcho(subject) {
 		return nil, 0
 	}
 	lower := strings.ToLower(subject)
-	for i := range k.patterns {
-		p := &k.patterns[i]
+	for i := range patterns {
+		p := &patterns[i]
 		if p.rest <= floor {
 			return nil, 0
 		}
-		if !strings.HasPrefix(subject, p.start) || !containsAny(lower, p.any) {
+		if !strings.HasPrefix(subject, p.start) || !p.own && !containsAny(lower, p.any) {
 			continue
 		}
-		at := p.re.FindStringIndex(subject)
-		if at == nil {
+		at := p.find(text, subject)
+		if at < 0 {
 			continue
 		}
 		if k.silenced(p, lower) {
 			return nil, 0
 		}
-		return p, at[0] + len(text) - len(subject)
+		return p, at
 	}
 	return nil, 0
 }
 
-func (k *knowledge) silenced(p *pattern, lower string) bool {
-	if p.block == jobEnd || p.block == jobOver {
+// find gives where in text the pattern fits, -1 if it does not.
+func (p *pattern) find(text, subject string) int {
+	if p.own {
+		return p.findOwn(text, subject)
+	}
+	if at := p.re.FindStringIndex(subject); at != nil {
+		return at[0] + len(text) - len(subject)
+	}
+	return -1
+}
+
+// findOwn is find for the pattern of a user, who need not know what is taken off lines.
+func (p *pattern) findOwn(text, subject string) int {
+	if !containsAny(strings.ToLower(text), p.any) {
+		return -1
+	}
+	if at := p.re.FindStringIndex(subject); at != nil {
+		return at[0] + len(text) - len(subject)
+	}
+	if at := p.re.FindStringIndex(text); at != nil && len(subject) < len(text) {
+		return at[0]
+	}
+	return -1
+}
+
+func (k *Knowledge) silenced(p *pattern, lower string) bool {
+	if p.own || p.block >= never {
 		return false
 	}
 	for i := range k.quiets {

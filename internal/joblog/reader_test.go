@@ -320,3 +320,15 @@ func checkText(tb testing.TB, text string) {
 		tb.Fatalf("control character at %d of %q", i, text)
 	}
 }
+
+func TestIsPlain(t *testing.T) {
+	for c := range 256 {
+		for place := range 11 {
+			line := []byte("abc\tdef ghi")
+			line[place] = byte(c)
+			if got, want := isPlain(line), c == '\t' || c >= 0x20 && c < 0x7f; got != want {
+				t.Fatalf("byte %#x at %d: got %v", c, place, got)
+			}
+		}
+	}
+}
