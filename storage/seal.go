@@ -5,7 +5,6 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 )
@@ -16,8 +15,8 @@ import (
 type sealer struct {
 	first  string
 	keys   map[string]cipher.AEAD
-	hashes [][]byte // keys of fingerprints, in the order of the keys
-	links  [][]byte // keys of links to logs, in the order of the keys
+	prints []printKey // of fingerprints, in the order of the keys
+	links  [][]byte   // keys of links to logs, in the order of the keys
 }
 
 const keyNameLen = 4
@@ -44,7 +43,7 @@ func newSealer(keys [][]byte) (*sealer, error) {
 			s.first = name
 		}
 		s.keys[name] = aead
-		s.hashes = append(s.hashes, subkey(k, "fingerprint"))
+		s.prints = append(s.prints, newPrintKey(k))
 		s.links = append(s.links, subkey(k, "log link"))
 	}
 	return s, nil
@@ -85,29 +84,4 @@ func (s *sealer) open(use string, v []byte) ([]byte, error) {
 		return nil, fmt.Errorf("open sealed value: %w", err)
 	}
 	return out, nil
-}
-
-// Fingerprint is a keyed hash of a value, by which [DB.Known] knows it again. Without
-// the encryption key it tells nothing.
-func (db *DB) Fingerprint(value string) string {
-	if len(db.sealer.hashes) == 0 {
-		return ""
-	}
-	return fingerprint(db.sealer.hashes[0], value)
-}
-
-// Known reports whether value has that fingerprint, under any of the keys.
-func (db *DB) Known(value, print string) bool {
-	for _, key := range db.sealer.hashes {
-		if hmac.Equal([]byte(fingerprint(key, value)), []byte(print)) {
-			return true
-		}
-	}
-	return false
-}
-
-func fingerprint(key []byte, value string) string {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(value))
-	return base64.RawStdEncoding.EncodeToString(h.Sum(nil)[:16])
 }

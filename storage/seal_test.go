@@ -154,38 +154,3 @@ func TestSealedAlikeLooksDifferent(t *testing.T) {
 		t.Errorf("no secret: %x, %v", none, err)
 	}
 }
-
-func TestFingerprints(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	with := func(keys ...[]byte) *DB {
-		p := path + string('a'+rune(len(keys)))
-		return openAt(t, Options{Path: p, Key: keys})
-	}
-	old, rotated, other, none := with(key(1)), with(key(2), key(1)), with(key(3), key(4), key(5)), with()
-	mark := old.Fingerprint("hunter2")
-	if mark == "" || strings.Contains(mark, "hunter2") || mark != old.Fingerprint("hunter2") {
-		t.Errorf("fingerprint %q", mark)
-	}
-	if rotated.Fingerprint("hunter2") == mark {
-		t.Error("two keys give the same fingerprint")
-	}
-	for _, c := range []struct {
-		name  string
-		db    *DB
-		value string
-		want  bool
-	}{
-		{"the same", old, "hunter2", true},
-		{"another value", old, "hunter3", false},
-		{"after a rotation", rotated, "hunter2", true},
-		{"other keys", other, "hunter2", false},
-		{"no key", none, "hunter2", false},
-	} {
-		if got := c.db.Known(c.value, mark); got != c.want {
-			t.Errorf("%s: known %t, want %t", c.name, got, c.want)
-		}
-	}
-	if got := none.Fingerprint("hunter2"); got != "" || none.Known("hunter2", got) {
-		t.Errorf("without a key: fingerprint %q", got)
-	}
-}

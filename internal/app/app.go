@@ -16,6 +16,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -43,6 +45,9 @@ const (
 	quietAtOnce   = 200                 // so many of them in one sweep
 	keepDelivery  = 14 * 24 * time.Hour // webhooks that were looked at
 	renderedAgain = 500                 // newest threads that get a new layout
+
+	pruneFirst = time.Minute // after the start
+	pruneEvery = time.Hour   // logs that are too old or too much
 )
 
 // Options are what is not configuration.
@@ -63,9 +68,11 @@ type App struct {
 	cfg     *config.Config
 	log     *slog.Logger
 	db      *storage.DB
+	logs    *storage.Logs
 	metrics *metrics
 	handler http.Handler
 	loops   map[kovra.RefKind]*reconcile.Loop[int64]
+	work    *dispatch.Dispatch
 	born    time.Time // whoever was not heard of since may have moved while nobody was there
 }
 
@@ -83,12 +90,24 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: o.Log, db: db, metrics: newMetrics(db), loops: map[kovra.RefKind]*reconcile.Loop[int64]{}}
-	a.born = db.Now()
-	if err := a.build(o); err != nil {
+	logs, err := storage.OpenLogs(ctx, storage.LogsOptions{Path: logsPath(cfg.DatabasePath), Retention: o.Tune.Retention})
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	a := &App{
+		cfg: cfg, log: o.Log, db: db, logs: logs, metrics: newMetrics(db), loops: map[kovra.RefKind]*reconcile.Loop[int64]{},
+	}
+	a.born = db.Now()
+	if err := a.build(o); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
 	return a, nil
+}
+
+// logsPath is where the logs are kept: beside the state.
+func logsPath(path string) string {
+	ext := filepath.Ext(path)
+	return strings.TrimSuffix(path, ext) + "-logs" + ext
 }
 
 // Handler is the HTTP side of the program.
@@ -98,7 +117,7 @@ func (a *App) Handler() http.Handler { return a.handler }
 func (a *App) DB() *storage.DB { return a.db }
 
 // Close gives up an App that was not run.
-func (a *App) Close() error { return a.db.Close() }
+func (a *App) Close() error { return errors.Join(a.logs.Close(), a.db.Close()) }
 
 // transport is the way to a peer: the given one, or a real one that knows the
 // configured certificate authorities and proxies; its calls are counted.
@@ -163,9 +182,10 @@ func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate 
 	world := newGitLabWorld(lab, a.db, a.cfg)
 	tune := o.Tune
 	tune.Log, tune.HookURL = a.log, a.hookURL()
-	d := dispatch.New(a.db, dispatch.World{
-		Pipelines: world, Controls: world, Starts: world, Links: world, Gate: gate, Channels: channels{slack}, Excerpt: excerpt,
+	d := dispatch.New(a.db, a.logs, dispatch.World{
+		Pipelines: world, Traces: world, Controls: world, Starts: world, Links: world, Gate: gate, Channels: channels{slack},
 	}, tune)
+	a.work = d
 	intake := webhooks.NewIntake(webhooks.IntakeOptions{DB: a.db, Log: a.log, Counted: a.metrics.delivery})
 	projector := bot.NewProjector(a.db, slack, bot.NewBudget(), time.Now, a.log)
 	answers := bot.NewAnswerer(a.db, slack, a.hook(), time.Now, a.log)
@@ -176,15 +196,22 @@ func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate 
 	a.loop(kovra.RefProject, "projects", 2, d.Projects())
 	a.loop(kovra.RefThread, "threads", 16, projector)
 	a.loop(kovra.RefAnswer, "answers", 4, answers)
+	a.slowLoop(kovra.RefLog, "logs", 4, d.Logs(), dispatch.LogPass)
 	a.db.OnChange(func(refs []kovra.Ref) {
 		for _, r := range refs {
 			a.kick(r)
 		}
 	})
+	a.logs.OnChange(func(id int64) { a.kick(kovra.Ref{Kind: kovra.RefLog, ID: id}) })
 }
 
 func (a *App) loop(kind kovra.RefKind, name string, workers int, r reconcile.Reconciler[int64]) {
-	l := reconcile.New(r, reconcile.Options{Name: name, Workers: workers, Log: a.log, OnResult: a.metrics.pass})
+	a.slowLoop(kind, name, workers, r, reconcile.DefaultTimeout)
+}
+
+// slowLoop is a loop with a time of its own for each pass.
+func (a *App) slowLoop(kind kovra.RefKind, name string, workers int, r reconcile.Reconciler[int64], timeout time.Duration) {
+	l := reconcile.New(r, reconcile.Options{Name: name, Workers: workers, Timeout: timeout, Log: a.log, OnResult: a.metrics.pass})
 	a.metrics.watch(l)
 	a.loops[kind] = l
 }
@@ -242,7 +269,7 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 }
 
 // Run serves until ctx ends, then stops in order: no new requests, handlers end
-// and commit, loops finish the key in hand, the database is closed. ln may be nil when
+// and commit, loops finish the key in hand, the databases are closed. ln may be nil when
 // the handler is served by others.
 func (a *App) Run(ctx context.Context, ln net.Listener) error {
 	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
@@ -252,13 +279,14 @@ func (a *App) Run(ctx context.Context, ln net.Listener) error {
 		work.Go(func() error { return l.Run(inner) })
 	}
 	work.Go(func() error { return a.housekeeping(inner) })
+	work.Go(func() error { return a.pruneLogs(inner) })
 	served := a.serve(ctx, inner, ln)
 	stopLoops()
 	worked := work.Wait()
 	if errors.Is(worked, context.Canceled) {
 		worked = nil
 	}
-	return errors.Join(served, worked, a.db.Close())
+	return errors.Join(served, worked, a.Close())
 }
 
 // serve answers HTTP until ctx ends or a loop has failed.
@@ -313,6 +341,41 @@ func (a *App) housekeeping(ctx context.Context) error {
 	}
 }
 
+// pruneLogs throws away logs that are too old or too much. It may take long, so it holds up
+// nothing else.
+func (a *App) pruneLogs(ctx context.Context) error {
+	next := time.NewTimer(pruneFirst)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-next.C:
+		}
+		switch gone, err := a.logs.Prune(ctx); {
+		case ctx.Err() != nil:
+		case err != nil:
+			a.log.ErrorContext(ctx, "cannot throw old logs away", "err", err)
+		case gone > 0:
+			a.log.InfoContext(ctx, "old logs thrown away", "logs", gone)
+		}
+		next.Reset(pruneEvery)
+	}
+}
+
+// sweepLogs reminds the loop of logs. That logs are in trouble holds up nothing else.
+func (a *App) sweepLogs(ctx context.Context) {
+	for id, err := range a.logs.Open(ctx, a.work.WantedSince()) {
+		if err != nil {
+			if ctx.Err() == nil {
+				a.log.ErrorContext(ctx, "sweep of logs failed", "err", err)
+			}
+			return
+		}
+		a.remind(kovra.Ref{Kind: kovra.RefLog, ID: id})
+	}
+}
+
 // sweep reminds the loops of all that is open. What waits out the pause after a failure
 // is left to it.
 func (a *App) sweep(ctx context.Context) error {
@@ -322,6 +385,7 @@ func (a *App) sweep(ctx context.Context) error {
 		}
 		a.remind(ref)
 	}
+	a.sweepLogs(ctx)
 	now := a.db.Now()
 	var projects []kovra.Project
 	var quiet []int64

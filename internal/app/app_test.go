@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -221,6 +221,13 @@ func TestNewFails(t *testing.T) {
 	if _, err := New(t.Context(), cfg, Options{}); err == nil {
 		t.Error("no error for a database that is a directory")
 	}
+	cfg.DatabasePath = filepath.Join(t.TempDir(), "kovra.db")
+	if err := os.Mkdir(logsPath(cfg.DatabasePath), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(t.Context(), cfg, Options{}); err == nil {
+		t.Error("no error for a store of logs that is a directory")
+	}
 }
 
 // signal is a log that tells when a message comes.
@@ -332,6 +339,63 @@ func TestSweep(t *testing.T) {
 	})
 }
 
+// Logs that are wanted are fetched, also when the notice of them got lost, and thrown away when they are old.
+func TestSweepAndPruneOfLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutside().options()
+		var log bytes.Buffer
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+		a := built(t, o)
+		key := kovra.LogKey{Kind: kovra.JobLog, Project: web, ID: 51}
+		if _, err := a.logs.Keep(t.Context(), key, kovra.LogSubject{}, true); err != nil {
+			t.Fatal(err)
+		}
+		if n := a.loops[kovra.RefLog].Len(); n != 0 {
+			t.Fatalf("%d logs to look at before the sweep", n)
+		}
+		a.sweepLogs(t.Context())
+		if n := a.loops[kovra.RefLog].Len(); n != 1 {
+			t.Errorf("%d logs to look at after the sweep", n)
+		}
+		other := key
+		other.ID++
+		if _, err := a.logs.Touch(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+		if n := a.loops[kovra.RefLog].Len(); n != 2 {
+			t.Errorf("%d logs to look at when one is read", n)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 91*24*time.Hour)
+		defer stop()
+		if err := a.pruneLogs(ctx); err != nil {
+			t.Error(err)
+		}
+		if _, err := a.logs.Find(t.Context(), key); kovra.KindOf(err) != kovra.NotFound {
+			t.Errorf("an old log: %v", err)
+		}
+		_ = a.Close()
+		a.sweepLogs(t.Context())
+		ctx, stop = context.WithTimeout(t.Context(), pruneFirst+time.Second)
+		defer stop()
+		if err := a.pruneLogs(ctx); err != nil {
+			t.Error(err)
+		}
+		for _, want := range []string{"old logs thrown away", "sweep of logs failed", "cannot throw old logs away"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("not logged: %s", want)
+			}
+		}
+	})
+}
+
+func TestLogsAreKeptBesideTheState(t *testing.T) {
+	for path, want := range map[string]string{"/var/lib/kovra/kovra.db": "/var/lib/kovra/kovra-logs.db", "kovra": "kovra-logs", "a.b/kovra": "a.b/kovra-logs"} {
+		if got := logsPath(path); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
+
 // Housekeeping that fails is logged and goes on.
 func TestHousekeepingOutlivesFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -350,26 +414,3 @@ func TestHousekeepingOutlivesFailures(t *testing.T) {
 		}
 	})
 }
-
-func TestExcerpt(t *testing.T) {
-	lines := strings.Repeat("all is well\n", 500) + "--- FAIL: TestPay (0.01s)\n    pay_test.go:12: got 3, want 4\nFAIL\n"
-	e, err := excerpt(t.Context(), strings.NewReader(lines))
-	if err != nil {
-		t.Fatal(err)
-	}
-	size, text := 0, ""
-	for _, l := range e.Lines {
-		size += len(l.Text)
-		text += l.Text + "\n"
-	}
-	if e.Total != 503 || len(e.Lines) > excerptLines+2 || size > excerptBytes || !strings.Contains(text, "got 3, want 4") {
-		t.Errorf("%d lines of %d:\n%s", len(e.Lines), e.Total, text)
-	}
-	if _, err := excerpt(t.Context(), io.MultiReader(strings.NewReader("half"), failing{})); err == nil {
-		t.Error("no error for a log that breaks off")
-	}
-}
-
-type failing struct{}
-
-func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

@@ -1,9 +1,9 @@
 // Package dispatch makes the world match the state: it carries out what people
-// asked for, asks GitLab where a webhook left a doubt, and reads the logs of
-// failed jobs.
+// asked for, asks GitLab where a webhook left a doubt, reads the logs of
+// failed jobs, and keeps those that are read or to be kept.
 //
-// Its three reconcilers are run by loops: [Runs] for pipelines, [Actions] for
-// wishes, [Projects] for what no webhook told. Each gets a key, reads the
+// Its four reconcilers are run by loops: [Runs] for pipelines, [Actions] for
+// wishes, [Projects] for what no webhook told, [Logs] for logs. Each gets a key, reads the
 // present from storage, talks to GitLab and writes what came of it back. The
 // permission of an action is checked here, right before its effect.
 //
@@ -13,10 +13,10 @@ package dispatch
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"time"
 
+	"kovra.dev/chatops/internal/joblog"
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
 )
@@ -31,8 +31,6 @@ type Pipelines interface {
 	Latest(ctx context.Context, project int64, limit int) ([]kovra.Run, error)
 	// Head is the commit that a branch or tag points to.
 	Head(ctx context.Context, project int64, ref string) (string, error)
-	// Trace is the log of a job; the caller closes it.
-	Trace(ctx context.Context, project, job int64) (io.ReadCloser, error)
 }
 
 // Controls changes pipelines. None of its calls is repeated by itself.
@@ -77,18 +75,15 @@ type Channels interface {
 	Join(ctx context.Context, channel string) (bool, error)
 }
 
-// Excerpter cuts the few lines that explain a failure out of a log.
-type Excerpter func(ctx context.Context, log io.Reader) (kovra.Excerpt, error)
-
 // World is everything outside that dispatch talks to.
 type World struct {
 	Pipelines Pipelines
+	Traces    Traces
 	Controls  Controls
 	Starts    Starts
 	Links     Links
 	Gate      Gate
 	Channels  Channels
-	Excerpt   Excerpter
 }
 
 // Options say how patient to be. Zero values give the defaults.
@@ -100,6 +95,9 @@ type Options struct {
 	Resync  time.Duration // between two re-reads of a project; 4 min
 	GiveUp  time.Duration // after which an action that cannot be done is reported as failed; 10 min
 	LookFor time.Duration // for how long a pipeline is looked for that may have been started; 20 s
+
+	Retention time.Duration     // how old a job may be for its log to be fetched; 90 days
+	Knowledge *joblog.Knowledge // what errors look like; nil: as joblog knows it
 }
 
 func (o Options) withDefaults() Options {
@@ -112,20 +110,22 @@ func (o Options) withDefaults() Options {
 	set(&o.Resync, 4*time.Minute)
 	set(&o.GiveUp, 10*time.Minute)
 	set(&o.LookFor, 20*time.Second)
+	set(&o.Retention, 90*24*time.Hour)
 	return o
 }
 
 // Dispatch holds what the reconcilers share.
 type Dispatch struct {
 	db    *storage.DB
+	logs  *storage.Logs
 	world World
 	opts  Options
 	born  time.Time // what was read before may miss what came while nobody was there
 }
 
 // New returns a dispatcher; it does nothing until its reconcilers are run.
-func New(db *storage.DB, world World, o Options) *Dispatch {
-	return &Dispatch{db: db, world: world, opts: o.withDefaults(), born: db.Now()}
+func New(db *storage.DB, logs *storage.Logs, world World, o Options) *Dispatch {
+	return &Dispatch{db: db, logs: logs, world: world, opts: o.withDefaults(), born: db.Now()}
 }
 
 // reread asks GitLab what a pipeline really looks like and folds the answer.

@@ -19,12 +19,14 @@ var morning = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
 // world is a GitLab, a gate and a Slack that do as the test says; zero fields answer kindly.
 type world struct {
-	t   *testing.T
-	db  *storage.DB
-	now time.Time
+	t    *testing.T
+	db   *storage.DB
+	logs *storage.Logs
+	now  time.Time
 
 	pipeline func(id int64) (kovra.Observation, error)
 	trace    func(job int64) (io.ReadCloser, error)
+	job      func(id int64) (kovra.Job, int64, error)
 	changed  func(since time.Time) ([]kovra.Run, time.Time, error)
 	latest   []kovra.Run
 	hook     func() (Hook, error)
@@ -47,16 +49,28 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	w.db = db
+	w.openLogs(0)
 	return w
 }
 
+// openLogs opens a store that keeps so many bytes of one log; 0: as many as usual.
+func (w *world) openLogs(most int64) {
+	w.t.Helper()
+	o := storage.LogsOptions{Path: filepath.Join(w.t.TempDir(), "logs.db"), MaxLog: most}
+	if !w.now.IsZero() {
+		o.Now = func() time.Time { return w.now }
+	}
+	logs, err := storage.OpenLogs(w.t.Context(), o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = logs.Close() })
+	w.logs = logs
+}
+
 func (w *world) dispatch() *Dispatch {
-	return New(w.db, World{
-		Pipelines: w, Controls: w, Starts: w, Links: w, Gate: w, Channels: w,
-		Excerpt: func(_ context.Context, log io.Reader) (kovra.Excerpt, error) {
-			text, err := io.ReadAll(log)
-			return kovra.Excerpt{Lines: []kovra.ExcerptLine{{N: 1, Text: string(text)}}, Total: 1}, err
-		},
+	return New(w.db, w.logs, World{
+		Pipelines: w, Traces: w, Controls: w, Starts: w, Links: w, Gate: w, Channels: w,
 	}, Options{HookURL: "https://kovra.example/webhooks/gitlab", Log: slog.New(slog.DiscardHandler)})
 }
 
@@ -88,6 +102,14 @@ func (w *world) Trace(_ context.Context, _, job int64) (io.ReadCloser, error) {
 		return io.NopCloser(strings.NewReader("boom")), nil
 	}
 	return w.trace(job)
+}
+
+func (w *world) Job(_ context.Context, project, id int64) (kovra.Job, int64, error) {
+	w.call("job")
+	if w.job == nil {
+		return kovra.Job{ID: id, Project: project, Status: kovra.Failed, FinishedAt: morning}, 5, nil
+	}
+	return w.job(id)
 }
 
 func (w *world) CreatePipeline(context.Context, int64, string, []kovra.Variable, map[string]string) (int64, string, error) {

@@ -32,6 +32,7 @@ func newLife(t *testing.T) *life {
 		t.Fatal(err)
 	}
 	l := &life{peers: &peers{world: &world{t: t, db: db}}}
+	l.openLogs(0)
 	l.truth.Run = kovra.Run{Project: web, Remote: 5, Ref: "main", CreatedAt: time.Now()}
 	l.pipeline = func(int64) (kovra.Observation, error) {
 		l.mu.Lock()

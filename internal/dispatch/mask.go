@@ -1,35 +1,69 @@
 package dispatch
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"strings"
 
+	"kovra.dev/chatops/internal/joblog"
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
 )
 
 const (
 	masked = "[MASKED]"
-	// shortest is the length below which a value is no secret but a word that occurs anyway.
-	shortest = 6
+	// shortest is the length below which a value is no secret but a word that occurs anyway,
+	// shortestLine the same for the lines of a value that has several.
+	shortest     = 6
+	shortestLine = 8
 )
 
-// prints are what is kept of values that are wiped: enough to know them again in a
-// log, not enough to read them.
+// prints are what is kept of values that are wiped: enough to know their lines again in
+// a log, not enough to read them.
 func (d *Dispatch) prints(vars []kovra.Variable) []kovra.Print {
 	var out []kovra.Print
 	for _, v := range vars {
-		if len(v.Value) >= shortest {
-			out = append(out, kovra.Print{Len: len(v.Value), Sum: d.db.Fingerprint(v.Value)})
+		for _, line := range secretLines(v.Value) {
+			out = append(out, d.db.Print(line))
 		}
 	}
 	return out
 }
 
+// secretLines are the parts of a value that a line of a log must not show.
+func secretLines(value string) []string {
+	lines := strings.Split(strings.TrimSpace(value), "\n")
+	least := shortest
+	if len(lines) > 1 {
+		least = shortestLine
+	}
+	var out []string
+	for _, line := range lines {
+		if line = strings.TrimSpace(line); len(line) >= least {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// masker hides in the log of a job what looks like a secret, and the values that we
+// gave to its run; run is ours, 0 for a run that we do not know. It serves one log.
+func (d *Dispatch) masker(ctx context.Context, run int64) (*joblog.Masker, error) {
+	m := joblog.NewMasker(nil)
+	if run == 0 {
+		return m, nil
+	}
+	prints, err := d.injected(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	if finder := d.db.Finder(prints); !finder.Empty() {
+		m = m.Also(func(line string) string { return hide(finder, line) })
+	}
+	return m, nil
+}
+
 // injected returns the prints of the values that we gave to a run, or to the pipeline
-// that it is a child of; the longest first, since a short value may be a part of a long one.
+// that it is a child of. A start whose end is not known yet may be the one that made it.
 func (d *Dispatch) injected(ctx context.Context, id int64) ([]kovra.Print, error) {
 	var out []kovra.Print
 	err := d.db.Read(ctx, func(tx *storage.Tx) error {
@@ -41,36 +75,48 @@ func (d *Dispatch) injected(ctx context.Context, id int64) ([]kovra.Print, error
 		if err != nil || !known {
 			return err
 		}
-		actions, err := tx.Actions(storage.ActionQuery{Run: top.ID, Limit: 100})
-		for _, a := range actions {
-			out = append(out, a.Params.Prints...)
+		if out, err = printsOf(tx, top.ID); err != nil {
+			return err
+		}
+		open, err := tx.OpenActions(kovra.ActRun)
+		for _, a := range open {
+			if a.State == kovra.ActionTried && a.Params.Ref == top.Ref {
+				out = append(out, a.Params.Prints...)
+			}
 		}
 		return err
 	})
-	slices.SortFunc(out, func(a, b kovra.Print) int { return cmp.Compare(b.Len, a.Len) })
 	return out, err
 }
 
-// hide masks every place of an excerpt that has one of the prints.
-func (d *Dispatch) hide(e kovra.Excerpt, prints []kovra.Print) kovra.Excerpt {
-	for i := range e.Lines {
-		for _, p := range prints {
-			e.Lines[i].Text = d.hideIn(e.Lines[i].Text, p)
+// printsOf returns the prints of all actions on a run; its start is the oldest of them.
+func printsOf(tx *storage.Tx, run int64) ([]kovra.Print, error) {
+	var out []kovra.Print
+	for q := (storage.ActionQuery{Run: run, Limit: 100}); ; {
+		actions, err := tx.Actions(q)
+		if err != nil || len(actions) == 0 {
+			return out, err
+		}
+		for _, a := range actions {
+			out = append(out, a.Params.Prints...)
+			q.Before = a.ID
 		}
 	}
-	return e
 }
 
-func (d *Dispatch) hideIn(line string, p kovra.Print) string {
-	var out strings.Builder
-	for at := 0; at < len(line); {
-		if at+p.Len <= len(line) && d.db.Known(line[at:at+p.Len], p.Sum) {
-			out.WriteString(masked)
-			at += p.Len
-			continue
-		}
-		out.WriteByte(line[at])
-		at++
+// hide masks what finder finds in a line.
+func hide(finder *storage.Finder, line string) string {
+	places := finder.Find(line)
+	if len(places) == 0 {
+		return line
 	}
+	var out strings.Builder
+	from := 0
+	for _, p := range places {
+		out.WriteString(line[from:p[0]])
+		out.WriteString(masked)
+		from = p[1]
+	}
+	out.WriteString(line[from:])
 	return out.String()
 }

@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"slices"
 	"testing"
@@ -24,7 +23,6 @@ type peers struct {
 	highest  func() (int64, error)
 	find     func(above int64) (int64, bool, error)
 	join     func() (bool, error)
-	excerpt  Excerpter
 	noPublic bool // KOVRA_PUBLIC_URL is not set
 
 	vars []kovra.Variable // that the last pipeline was started with
@@ -43,14 +41,7 @@ func (p *peers) dispatch() *Dispatch {
 	if p.noPublic {
 		o.HookURL = ""
 	}
-	excerpt := p.excerpt
-	if excerpt == nil {
-		excerpt = func(_ context.Context, log io.Reader) (kovra.Excerpt, error) {
-			text, err := io.ReadAll(log)
-			return kovra.Excerpt{Lines: []kovra.ExcerptLine{{N: 1, Text: string(text)}}, Total: 1}, err
-		}
-	}
-	return New(p.db, World{Pipelines: p, Controls: p, Starts: p, Links: p, Gate: p, Channels: p, Excerpt: excerpt}, o)
+	return New(p.db, p.logs, World{Pipelines: p, Traces: p, Controls: p, Starts: p, Links: p, Gate: p, Channels: p}, o)
 }
 
 func (p *peers) Project(ctx context.Context, name string) (kovra.Project, error) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -170,8 +171,8 @@ func TestLogThatGitLabRefuses(t *testing.T) {
 // A log that comes too slowly is waited for, and in the end done without.
 func TestLogThatComesTooSlowly(t *testing.T) {
 	p, _, run := failing(t)
-	p.excerpt = func(context.Context, io.Reader) (kovra.Excerpt, error) {
-		return kovra.Excerpt{}, context.DeadlineExceeded
+	p.trace = func(int64) (io.ReadCloser, error) {
+		return io.NopCloser(iotest.ErrReader(context.DeadlineExceeded)), nil
 	}
 	d := p.dispatch()
 	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err == nil {

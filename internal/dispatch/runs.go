@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"kovra.dev/chatops/internal/joblog"
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
 )
@@ -17,6 +18,13 @@ const (
 	readLog = 40 * time.Second
 	// replicas is for how long GitLab may not know yet what it has just told: it reads from copies of its database.
 	replicas = 15 * time.Second
+	// fresh is for how long after its end the log of a job that was allowed to fail is kept on
+	// occasion; later one that was thrown away for room would be fetched again and again.
+	fresh = 24 * time.Hour
+	// Bounds of an excerpt in Slack: with numbers and fence it stays well under the
+	// 3,000 characters of a section.
+	excerptLines = 20
+	excerptBytes = 2200
 )
 
 // Runs brings what we know of a pipeline up to what GitLab knows.
@@ -50,6 +58,9 @@ func (r Runs) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
 	for i, j := range s.failed {
 		errs = append(errs, r.cut(ctx, s.run, j, i+s.cut >= kovra.MaxFailures))
 	}
+	for _, j := range s.allowed {
+		r.keepLater(ctx, s.run, j)
+	}
 	if err := errors.Join(errs...); err != nil {
 		return 0, err
 	}
@@ -58,10 +69,11 @@ func (r Runs) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
 
 // situation is what Reconcile needs to know of a run.
 type situation struct {
-	run    kovra.Run
-	linked bool        // an app still cares for its project
-	failed []kovra.Job // failed ones whose log nobody has read, by id
-	cut    int         // how many failures have been reported
+	run     kovra.Run
+	linked  bool        // an app still cares for its project
+	failed  []kovra.Job // failed ones whose log nobody has read, by id
+	allowed []kovra.Job // those that were allowed to fail, of late
+	cut     int         // how many failures have been reported
 }
 
 func (r Runs) look(ctx context.Context, id int64) (situation, error) {
@@ -85,8 +97,11 @@ func (r Runs) look(ctx context.Context, id int64) (situation, error) {
 			switch {
 			case j.Log == kovra.LogCut || j.Log == kovra.LogGone:
 				s.cut++
-			case j.Status == kovra.Failed && j.Counts() && !j.Bridge && j.Log == kovra.LogUnread:
+			case j.Status != kovra.Failed || j.Bridge || j.Log != kovra.LogUnread:
+			case j.Counts():
 				s.failed = append(s.failed, j)
+			case r.db.Now().Sub(j.FinishedAt) < fresh:
+				s.allowed = append(s.allowed, j)
 			}
 		}
 		return err
@@ -153,17 +168,23 @@ func (r Runs) readOrForget(ctx context.Context, run kovra.Run) (time.Duration, e
 	return 0, nil
 }
 
-// cut reads the log of a failed job and records the lines that explain the
+// cut reads the log of a failed job, keeps it, and records the lines that explain the
 // failure. A job that GitLab has retried by itself is folded into its successor; of
-// those beyond the tenth only the fact is recorded. A log that GitLab does not give for
+// those beyond the tenth only the fact is recorded; their logs are kept later. A log that GitLab does not give for
 // Options.GiveUp is done without: the failure must be told of.
 func (r Runs) cut(ctx context.Context, run kovra.Run, j kovra.Job, beyond bool) error {
-	state, excerpt, err := r.excerpt(ctx, j, beyond)
+	state, excerpt, err := kovra.LogGone, kovra.Excerpt{}, error(nil)
+	if beyond {
+		r.keepLater(ctx, run, j)
+	} else {
+		state, excerpt, err = r.excerpt(ctx, run, j)
+	}
 	if err != nil {
 		if ctx.Err() != nil || !r.waitedLong(run, j) {
 			return fmt.Errorf("cut excerpt of job %d: %w", j.ID, err)
 		}
 		r.opts.Log.WarnContext(ctx, "log given up", "run", run.ID, "job", j.ID, "err", err)
+		r.keepLater(ctx, run, j)
 		state, excerpt = kovra.LogGone, kovra.Excerpt{Note: whyGone(err)}
 	}
 	return r.db.Update(ctx, func(tx *storage.Tx) error {
@@ -194,13 +215,15 @@ func whyGone(err error) string {
 	return kovra.PublicText(err)
 }
 
-func (r Runs) excerpt(ctx context.Context, j kovra.Job, beyond bool) (kovra.LogState, kovra.Excerpt, error) {
-	if beyond {
-		return kovra.LogGone, kovra.Excerpt{}, nil
+// excerpt reads the log once, for both: the lines for Slack and what is kept for readers.
+func (r Runs) excerpt(ctx context.Context, run kovra.Run, j kovra.Job) (kovra.LogState, kovra.Excerpt, error) {
+	mask, err := r.masker(ctx, j.Run)
+	if err != nil {
+		return "", kovra.Excerpt{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, readLog)
 	defer cancel()
-	trace, err := r.world.Pipelines.Trace(ctx, j.Project, j.ID)
+	trace, err := r.world.Traces.Trace(ctx, j.Project, j.ID)
 	if notShown(err) {
 		return kovra.LogGone, kovra.Excerpt{Note: kovra.PublicText(err)}, nil
 	}
@@ -208,12 +231,20 @@ func (r Runs) excerpt(ctx context.Context, j kovra.Job, beyond bool) (kovra.LogS
 		return "", kovra.Excerpt{}, err
 	}
 	defer func() { _ = trace.Close() }() // it was read; there is nothing left to lose
-	e, err := r.world.Excerpt(ctx, trace)
+	keep := r.alongside(ctx, run, j)
+	cut, err := joblog.Cut(ctx, trace, joblog.Options{
+		MaxLines: excerptLines, MaxBytes: excerptBytes, Mask: mask, Knowledge: r.opts.Knowledge,
+		Each: func(line joblog.Line) error { return keep.line(ctx, line) },
+	})
 	if err != nil {
-		return "", e, err
+		return "", kovra.Excerpt{}, err
 	}
-	prints, err := r.injected(ctx, j.Run)
-	return kovra.LogCut, r.hide(e, prints), err
+	keep.finish(ctx)
+	e := kovra.Excerpt{Total: cut.Total, First: cut.First}
+	for _, l := range cut.Lines {
+		e.Lines = append(e.Lines, kovra.ExcerptLine{N: l.N, Text: l.Text, Hidden: l.Hidden})
+	}
+	return kovra.LogCut, e, nil
 }
 
 // driven records that all there was to do for this version of the run is done. A doubt

@@ -232,3 +232,29 @@ func TestNewPipelineIsNotForgottenAtOnce(t *testing.T) {
 		t.Error("asked for for ever")
 	}
 }
+
+// However long the log, its excerpt fits into a message.
+func TestExcerptFits(t *testing.T) {
+	w := newWorld(t)
+	w.link("web", web, "C1")
+	o := pipeline(5, kovra.Failed, failedJobs[0])
+	w.pipeline = func(int64) (kovra.Observation, error) { return whole(o), nil }
+	w.trace = func(int64) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(strings.Repeat("all is well\n", 500) +
+			"--- FAIL: TestPay (0.01s)\n    pay_test.go:12: got 3, want 4\nFAIL\n" + strings.Repeat("error: "+strings.Repeat("long ", 60)+"\n", 60))), nil
+	}
+	run := w.observe(o)
+	if _, err := w.dispatch().Runs().Reconcile(t.Context(), run.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, jobs := w.run(run.ID)
+	e := jobs[0].Excerpt
+	size, text := 0, ""
+	for _, l := range e.Lines {
+		size += len(l.Text)
+		text += l.Text + "\n"
+	}
+	if e.Total != 563 || len(e.Lines) > excerptLines || size > excerptBytes || !strings.Contains(text, "got 3, want 4") {
+		t.Errorf("%d lines of %d:\n%s", len(e.Lines), e.Total, text)
+	}
+}

@@ -113,10 +113,13 @@ type Params struct {
 	Floor int64 `json:"floor,omitempty"`
 }
 
-// Print is the fingerprint of a value that is not kept: its length in bytes and a keyed hash.
+// Print is the fingerprint of one line of a value that is not kept; storage makes it and knows the value again.
 type Print struct {
-	Len int    `json:"len"`
-	Sum string `json:"sum"`
+	Len int    `json:"len"` // in bytes
+	Sum string `json:"sum"` // a keyed hash
+	// Roll is another hash, hidden, by which long texts are looked through quickly; 0 in
+	// prints of older versions.
+	Roll uint64 `json:"roll,omitempty"`
 }
 
 // Outcome is what came of an action.
