@@ -85,17 +85,18 @@ export class Head {
 		if (p.textContent !== text) p.textContent = text;
 	}
 
-	// legend says what the bars at the left mean in this log.
+	// legend says what the bars at the left mean in this log, and what it cannot tell.
 	legend(streams) {
 		const { legend } = this.#parts;
 		legend.dataset.kind = streams ? "err" : "suspect";
-		legend.lastElementChild.textContent = streams ? "written to stderr" : "looks like an error";
-		legend.title = streams ? "This log tells standard error from standard output." : "This log does not tell standard error from standard output: these lines only look like errors.";
+		legend.children[1].textContent = streams ? "written to stderr" : "looks like an error";
+		legend.children[2].textContent = streams ? "" : "(this log does not tell stderr from stdout)";
+		legend.hidden = false;
 	}
 
 	// place says which lines are on the screen.
 	place(from, to, total, filtered) {
-		const text = total === 0 ? "" : number(from) + (to > from ? "–" + number(to) : "") + (filtered ? "" : " of " + number(total));
+		const text = total === 0 ? "" : (filtered ? "Matches in " : "") + number(from) + (to > from ? "–" + number(to) : "") + (filtered ? "" : " of " + number(total));
 		if (this.#parts.place.textContent !== text) this.#parts.place.textContent = text;
 	}
 }

@@ -2,12 +2,16 @@
 // more. What is asked for changes with every scroll, so a request that nobody waits for
 // any more is given up.
 import { Refused } from "./api.js";
+import { clamp } from "./text.js";
 
 const mostLines = 8000;
 const mostUnits = 6 << 20; // UTF-16 units of text
 const mostInFlight = 2;
-const largestBatch = 300;
+const smallestBatch = 10, firstBatch = 100, largestBatch = 300;
 const batchUnits = 1 << 19; // about as much text as one request should bring
+const spanUnits = 20; // what a colour costs, as text
+
+const cost = (line) => line.text.length + spanUnits * ((line.spans?.length || 0) + (line.hits?.length || 0));
 
 export class Lines {
 	#api;
@@ -16,7 +20,7 @@ export class Lines {
 	#query = null;
 	#wanted = [];
 	#flights = new Set();
-	#average = 100; // units in a line, as seen so far
+	#average = batchUnits / firstBatch; // units in a line, as seen lately
 	#pause = 0;
 	#timer = 0;
 
@@ -55,17 +59,16 @@ export class Lines {
 	put(line) {
 		const old = this.#cache.get(line.n);
 		if (old) {
-			this.#units -= old.text.length;
+			this.#units -= cost(old);
 			this.#cache.delete(line.n);
 		}
 		this.#cache.set(line.n, line);
-		this.#units += line.text.length;
-		this.#average += (line.text.length - this.#average) / 100;
+		this.#units += cost(line);
 		for (const [n, oldest] of this.#cache) {
 			if (this.#cache.size <= mostLines && this.#units <= mostUnits) break;
 			if (n === line.n) break;
 			this.#cache.delete(n);
-			this.#units -= oldest.text.length;
+			this.#units -= cost(oldest);
 		}
 	}
 
@@ -96,7 +99,7 @@ export class Lines {
 	}
 
 	#batch() {
-		const most = Math.max(10, Math.min(largestBatch, Math.floor(batchUnits / this.#average)));
+		const most = clamp(Math.floor(batchUnits / this.#average), smallestBatch, largestBatch);
 		const coming = new Set();
 		for (const flight of this.#flights) for (const n of flight.numbers) coming.add(n);
 		const batch = [];
@@ -127,7 +130,12 @@ export class Lines {
 
 	#settled(lines, numbers) {
 		const asked = new Set(numbers);
-		for (const line of lines) this.put(line);
+		let units = 1;
+		for (const line of lines) {
+			this.put(line);
+			units += cost(line);
+		}
+		this.#average = units / lines.length;
 		this.#wanted = this.#wanted.filter((n) => !asked.has(n));
 		if (this.#pause) this.onTrouble(null);
 		this.#pause = 0;

@@ -61,6 +61,7 @@ export class Log {
 	setTotal(total) {
 		if (total === this.total) return;
 		this.total = total;
+		this.rows.style.setProperty("--digits", String(Math.max(3, String(total).length)));
 		if (!this.filtered) this.#grow();
 	}
 

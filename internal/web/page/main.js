@@ -59,7 +59,6 @@ function failed(error) {
 function showInfo() {
 	head.show(info);
 	head.legend(info.streams);
-	$("legend").hidden = false;
 }
 
 function came(lines, skippedTo) {

@@ -4,6 +4,7 @@ import { clamp, number } from "./text.js";
 import { matchesBetween } from "./view.js";
 
 const smallestThumb = 32;
+const step = 2; // pixels that one mark takes
 
 export class Rail {
 	#rail;
@@ -93,26 +94,31 @@ export class Rail {
 		this.#place();
 	}
 
-	// #draw asks for each pixel whether a match is in it: that costs the same for a
-	// thousand matches and for a million.
+	// #draw asks for each step of the rail how many matches are in it: that costs the same
+	// for a thousand matches and for a million. Where there are more the mark is stronger.
 	#draw() {
 		this.#place();
+		const canvas = this.#canvas, count = this.#view.count;
 		const scale = window.devicePixelRatio || 1;
-		const width = this.#canvas.clientWidth, height = this.#canvas.clientHeight;
-		this.#canvas.width = Math.round(width * scale);
-		this.#canvas.height = Math.round(height * scale);
-		if (!this.#marks || this.#view.count === 0 || height === 0) return;
-		const pen = this.#canvas.getContext("2d");
-		pen.scale(scale, scale);
-		pen.fillStyle = getComputedStyle(this.#rail).getPropertyValue("--hit-mark");
-		const step = 2;
+		const width = canvas.clientWidth, height = canvas.clientHeight;
+		canvas.width = Math.round(width * scale);
+		canvas.height = Math.round(height * scale);
+		if (!this.#marks || count === 0 || height === 0) return;
+		const found = [];
 		for (let y = 0; y < height; y += step) {
-			const from = Math.floor(this.#view.count * y / height);
-			const to = Math.max(from + 1, Math.floor(this.#view.count * (y + step) / height));
-			const until = to < this.#view.count ? this.#view.line(to) : Infinity;
-			if (from < this.#view.count && matchesBetween(this.#marks.numbers, this.#marks.count, this.#view.line(from), until) > 0) {
-				pen.fillRect(0, y, width, step);
-			}
+			const from = Math.floor(count * y / height);
+			const to = Math.max(from + 1, Math.floor(count * (y + step) / height));
+			const until = to < count ? this.#view.line(to) : Infinity;
+			found.push(from < count ? matchesBetween(this.#marks.numbers, this.#marks.count, this.#view.line(from), until) : 0);
+		}
+		const most = Math.max(...found);
+		const pen = canvas.getContext("2d");
+		pen.scale(scale, scale);
+		pen.fillStyle = getComputedStyle(canvas).color;
+		for (const [i, matches] of found.entries()) {
+			if (matches === 0) continue;
+			pen.globalAlpha = 0.4 + 0.6 * matches / most;
+			pen.fillRect(0, i * step, width, step);
 		}
 	}
 }

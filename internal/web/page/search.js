@@ -103,6 +103,7 @@ export class Search {
 		try {
 			for await (const part of this.#api.search(query, from, asking.signal)) {
 				if (asking !== this.#asking) return;
+				if (part.error) throw new Error(part.error); // it came too late for a status
 				held.push(part);
 				const empty = !part.numbers?.length && !part.done;
 				if (!growing && this.query !== query) {
