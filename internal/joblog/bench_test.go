@@ -32,7 +32,7 @@ func benchTrace(size int) []byte {
 			line(n, "+", fmt.Sprintf("%d%% of the packages are linked\r", n%100+1))
 			line(n, "+", "all packages are linked")
 		default:
-			line(n, " ", fmt.Sprintf("npm http fetch GET 200 https://registry.example.com/pkg-%d %dms (cache hit)", rnd.IntN(1e6), rnd.IntN(900)))
+			line(n, " ", fmt.Sprintf("npm http fetch GET 200 https://npm.example/pkg-%d %dms (cache)", rnd.IntN(1e6), rnd.IntN(900)))
 		}
 	}
 	line(0, " ", "section_end:1767000900:step_script\r\x1b[0K")
