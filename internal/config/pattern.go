@@ -20,7 +20,8 @@ const (
 	maxWeight     = 100
 	maxBefore     = 5
 	maxAfter      = 10
-	shortestPart  = 5 // bytes; shorter texts stand in nearly every line and spare no work
+	shortestPart  = 3 // bytes; shorter texts stand in nearly every line and spare no work
+	longestExpr   = 4096
 	shownOfAName  = 60
 	patternSample = "a list of patterns, each with at least a name and an expr"
 )
@@ -32,7 +33,7 @@ type LogPattern struct {
 	// Expr is a regular expression in RE2's syntax that compiles and that an empty line does not fit.
 	Expr string
 	// Contains, if not empty: a line without one of these texts cannot match. Each has
-	// at least five bytes.
+	// at least three bytes.
 	Contains []string
 	// Quiet: what matches is no error.
 	Quiet bool
@@ -221,6 +222,9 @@ func (e *entry) takeExpr(node *yaml.Node) error {
 	expr, err := scalar(node)
 	if err != nil {
 		return err
+	}
+	if len(expr) > longestExpr {
+		return fmt.Errorf("it has %d bytes; expected: at most %d", len(expr), longestExpr)
 	}
 	re, err := regexp.Compile(expr)
 	if err != nil {
