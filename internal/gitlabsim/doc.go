@@ -3,7 +3,7 @@
 //
 // Make one with New, add users and projects, give a project a pipeline shape with SetCI, then Push. Serve it over HTTP (Server is an
 // http.Handler) or use Client, which needs no socket and so works inside testing/synctest. Jobs do nothing by themselves: Step,
-// StartJob, AppendTrace, FinishJob and FinishPipeline move them; a Recording is a trace that grows while its job runs. Hooks wait in a queue until SendAll or Run sends them. Faults, the
+// StartJob, AppendTrace, FinishJob and FinishPipeline move them; Record and WriteTrace let a trace grow. Hooks wait in a queue until SendAll or Run sends them. Faults, the
 // hook queue and SetDown play the bad days.
 //
 // It never imports another package of this module, never decides anything at random unless a seeded source was handed in, and never

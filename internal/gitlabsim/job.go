@@ -41,6 +41,7 @@ type JobState struct {
 	Created, Queued      time.Time
 	Started, Finished    time.Time
 	Trace                string // of output in bulk it says how much there is
+	Recording            string // the kind of log that it writes, see Record; "": none
 	DownstreamProjectID  int64  // bridges only
 	DownstreamPipelineID int64  // bridges only
 }
@@ -55,6 +56,7 @@ type job struct {
 	created, queued   time.Time
 	started, finished time.Time
 	trace             trace
+	recording         *recording
 	erased            time.Time
 	played            []Variable
 	downstream        *pipeline
@@ -163,6 +165,10 @@ func (s *Server) finish(j *job, status, trace, reason string) {
 	if j.status == statusCanceling {
 		status = statusCanceled
 	}
+	if trace == "" {
+		s.endRecording(j, status)
+	}
+	j.recording = nil
 	if j.trace.empty() && status != statusCanceled {
 		j.trace = j.spec.log(status)
 	}
@@ -245,7 +251,7 @@ func (s *Server) erase(j *job) bool {
 }
 
 // FinishJob ends a job with success, failed or canceled; a pending one is started first. A trace that is not empty replaces what was
-// there; a job that has none gets JobSpec.Log. A failure without a reason is a script_failure. A job that is being cancelled always
+// there; a job that is recorded writes the rest, one that has none gets JobSpec.Log. A failure without a reason is a script_failure. A job that is being cancelled always
 // ends canceled.
 func (s *Server) FinishJob(jobID int64, status, trace, failureReason string) error {
 	return s.withBuild(jobID, func(j *job) error {
@@ -309,6 +315,17 @@ func (s *Server) Jobs(projectID, pipelineID int64) []JobState {
 	return s.jobStates(projectID, pipelineID, false)
 }
 
+// Job returns an attempt of a job by its id.
+func (s *Server) Job(id int64) (JobState, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := s.jobs[id]
+	if j == nil || j.isBridge() {
+		return JobState{}, false
+	}
+	return j.state(), true
+}
+
 // Bridges returns all attempts of all trigger jobs of a pipeline by id.
 func (s *Server) Bridges(projectID, pipelineID int64) []JobState {
 	return s.jobStates(projectID, pipelineID, true)
@@ -335,6 +352,9 @@ func (j *job) state() JobState {
 		ID: j.id, PipelineID: j.pipeline.id, Name: j.spec.Name, Stage: j.spec.Stage, Status: j.status, FailureReason: j.reason,
 		Retried: j.retried, Manual: j.spec.Manual, AllowFailure: j.spec.AllowFailure, User: j.user.Username, Created: j.created,
 		Queued: j.queued, Started: j.started, Finished: j.finished, Trace: j.trace.String(),
+	}
+	if j.recording != nil {
+		st.Recording = j.recording.kind
 	}
 	if j.downstream != nil {
 		st.DownstreamProjectID, st.DownstreamPipelineID = j.downstream.project.ID, j.downstream.id

@@ -17,7 +17,7 @@ var sampleStart = time.Date(2026, 11, 20, 9, 14, 3, 218_450_000, time.UTC)
 var SampleKinds = []string{"go-test", "npm", "docker-build", "oom", "pytest", "hostile", "ok", "long"}
 
 // Kinds of logs that SampleLog does not give: "big" has a million lines and is made only while it is sent, "canceled" is how a job
-// ends that is stopped. JobSpec.Log takes the first, Recording both.
+// ends that is stopped. JobSpec.Log and Record take the first.
 const (
 	kindBig      = "big"
 	kindCanceled = "canceled"

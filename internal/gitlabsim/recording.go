@@ -1,49 +1,78 @@
 package gitlabsim
 
 import (
+	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
-// Recording is a trace that a running job writes bit by bit, stamped with the time at which it does. Its methods may be called from
-// any goroutine.
-type Recording struct {
-	mu     sync.Mutex
+// recording is a trace that a running job writes bit by bit.
+type recording struct {
+	kind   string
 	tracer tracer
 	steps  []step
 	next   int
 	fails  bool
 }
 
-// NewRecording starts a trace of a kind, see SampleKinds; "big" and "canceled" are kinds too. Other kinds give nil.
-func NewRecording(kind string) *Recording {
-	name, stamped := strings.CutSuffix(kind, Timestamps)
-	p, known := findSample(name)
-	if !known {
+// Record lets the trace of a job be of a kind from now on; WriteTrace then writes it, and the end of the job its rest. The kinds are
+// those of SampleKinds and "big". What the job has written of another kind stays: if its script is over only the last lines change.
+func (s *Server) Record(jobID int64, kind string) error {
+	return s.withBuild(jobID, func(j *job) error {
+		name, stamped := strings.CutSuffix(kind, Timestamps)
+		p, known := findSample(name)
+		switch {
+		case !known:
+			return fmt.Errorf("no log is called %q", kind)
+		case j.status != statusPending && j.status != statusRunning:
+			return fmt.Errorf("job %d is %s and writes nothing", jobID, j.status)
+		case j.recording == nil:
+			j.recording = &recording{kind: name, tracer: tracer{stamped: stamped}, steps: p.steps(), fails: p.fails()}
+		default:
+			j.recording.turn(p)
+		}
 		return nil
-	}
-	return &Recording{tracer: tracer{stamped: stamped}, steps: p.steps(), fails: p.fails()}
+	})
 }
 
-// Fails says whether the last line tells of a failure.
-func (r *Recording) Fails() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.fails
+// WriteTrace lets a running job write what it has written when a share of its work, 0 to 1, is over: see Record. Lines are stamped
+// with the time at which they are written; those that tell how the job ended come with its end. Without a recording nothing is written.
+func (s *Server) WriteTrace(jobID int64, share float64) error {
+	return s.withBuild(jobID, func(j *job) error {
+		if j.recording != nil && j.status == statusRunning {
+			r := j.recording
+			j.trace.append(r.take(min(int(share*float64(len(r.steps))), len(r.steps)-len(since(r.steps, over))), s.now()))
+		}
+		return nil
+	})
 }
 
-// Turn lets the trace go on as one of another kind does: what was written stays. One whose script is over changes its last lines only,
-// one that has begun those nothing. Unknown kinds change nothing.
-func (r *Recording) Turn(kind string) {
-	p, known := findSample(strings.TrimSuffix(kind, Timestamps))
-	if !known {
+// endRecording writes the rest of a trace, so that it fits the status with which the job ends.
+func (s *Server) endRecording(j *job, status string) {
+	r := j.recording
+	if r == nil {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.next == len(r.steps) {
+	j.recording = nil
+	kind := ""
+	switch {
+	case status == statusCanceled:
+		kind = kindCanceled
+	case status == statusSuccess && r.fails:
+		kind = "ok"
+	case status == statusFailed && !r.fails:
+		kind = "go-test"
+	}
+	if p, other := findSample(kind); other {
+		r.turn(p)
+	}
+	j.trace.append(r.take(len(r.steps), s.now()))
+}
+
+// turn lets the trace go on as another one does.
+func (r *recording) turn(p sample) {
+	if r.next == len(r.steps) || r.kind == p.kind {
 		return
 	}
 	other, written := p.steps(), r.next
@@ -58,7 +87,7 @@ func (r *Recording) Turn(kind string) {
 	case over:
 		return
 	}
-	r.fails = p.fails()
+	r.kind, r.fails = p.kind, p.fails()
 }
 
 // since gives the steps from a phase on.
@@ -66,23 +95,11 @@ func since(steps []step, from phase) []step {
 	return steps[slices.IndexFunc(steps, func(st step) bool { return st.phase >= from }):]
 }
 
-// take writes all up to a share of the whole, 0 to 1, and returns what is new.
-func (r *Recording) take(share float64, now time.Time) trace {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	upTo := min(int(share*float64(len(r.steps))), len(r.steps))
+// take writes the steps up to one and returns what is new.
+func (r *recording) take(upTo int, now time.Time) trace {
 	r.tracer.at, r.tracer.out = now, trace{}
 	for ; r.next < upTo; r.next++ {
 		r.tracer.write(r.steps[r.next])
 	}
 	return r.tracer.out
-}
-
-// AppendRecording adds to the trace of a job what a recording has written when a share of it, 0 to 1, is over. The whole of it is 1.
-func (s *Server) AppendRecording(jobID int64, r *Recording, share float64) error {
-	more := r.take(share, s.now())
-	return s.withBuild(jobID, func(j *job) error {
-		j.trace.append(more)
-		return nil
-	})
 }

@@ -49,75 +49,103 @@ func (w *world) trace(job int64) string {
 	return body
 }
 
-func TestARecordingGrows(t *testing.T) {
+func TestATraceGrows(t *testing.T) {
 	for _, kind := range []string{"long", "go-test", "ok" + gitlabsim.Timestamps} {
 		w := newWorld(t)
-		job, rec := w.running("compile"), gitlabsim.NewRecording(kind)
+		job := w.running("compile")
+		must(t, w.s.WriteTrace(job, 1)) // nothing: it is not recorded
+		must(t, w.s.Record(job, kind))
 		var seen string
-		for share := range 11 {
+		for share := range 10 {
 			w.now = w.now.Add(time.Second)
-			must(t, w.s.AppendRecording(job, rec, float64(share)/10))
+			must(t, w.s.WriteTrace(job, float64(share)/10))
 			now := w.trace(job)
-			if !strings.HasPrefix(now, seen) || share > 0 && len(now) == len(seen) {
+			if !strings.HasPrefix(now, seen) || share > 0 && len(now) == len(seen) || share == 0 && now != "" {
 				t.Fatalf("%s: at %d0 %% there are %d bytes, after %d", kind, share, len(now), len(seen))
 			}
 			seen = now
 		}
-		must(t, w.s.AppendRecording(job, rec, 0.5)) // time does not run back
+		must(t, w.s.WriteTrace(job, 0.5)) // time does not run back
 		if got := w.trace(job); got != seen {
+			t.Errorf("%s: the trace went on before its time", kind)
+		}
+		must(t, w.s.WriteTrace(job, 1))
+		if got := w.trace(job); strings.Contains(got, "Job succeeded") || strings.Contains(got, "Job failed") {
+			t.Errorf("%s: the end is told before it has come", kind)
+		}
+		state, _ := w.s.Job(job)
+		if want := strings.TrimSuffix(kind, gitlabsim.Timestamps); state.Recording != want {
+			t.Errorf("%s is recorded, want %s", state.Recording, want)
+		}
+		status := "success"
+		if kind == "go-test" {
+			status = "failed"
+		}
+		must(t, w.s.FinishJob(job, status, "", ""))
+		got := w.trace(job)
+		if !strings.HasPrefix(got, seen) || (status == "success") != strings.Contains(got, "Job succeeded") || (status == "failed") != strings.Contains(got, "cart_test.go:88") {
+			t.Errorf("%s ended as\n%s", kind, got)
+		}
+		must(t, w.s.WriteTrace(job, 1))
+		if w.trace(job) != got {
 			t.Errorf("%s: the trace went on after its end", kind)
 		}
-		must(t, w.s.FinishJob(job, "success", "", ""))
-		if got := w.trace(job); got != seen || rec.Fails() == strings.Contains(got, "Job succeeded") {
-			t.Errorf("%s ended with %q", kind, got[max(0, len(got)-100):])
+		if w.s.Record(job, "ok") == nil {
+			t.Errorf("%s: a job that has ended is recorded", kind)
 		}
 		if !strings.Contains(kind, gitlabsim.Timestamps) {
 			continue
 		}
-		if first, last := "2026-11-20T09:00:0", "2026-11-20T09:00:11"; !strings.HasPrefix(seen, first) || !strings.Contains(seen, last) {
-			t.Errorf("the stamps are not those of the clock:\n%s", seen)
+		if first, last := "2026-11-20T09:00:0", "2026-11-20T09:00:10"; !strings.HasPrefix(seen, first) || !strings.Contains(got, last) {
+			t.Errorf("the stamps are not those of the clock:\n%s", got)
 		}
-		if got := w.s.TraceRequests(job); got != 13 {
-			t.Errorf("%d requests for the trace, want 13", got)
+		if got := w.s.TraceRequests(job); got != 14 {
+			t.Errorf("%d requests for the trace, want 14", got)
 		}
-	}
-	if gitlabsim.NewRecording("nothing") != nil {
-		t.Error("an unknown kind can be recorded")
 	}
 }
 
-func TestARecordingTurns(t *testing.T) {
+func TestATraceTurns(t *testing.T) {
 	for _, c := range []struct {
 		name, from, to string
 		share          float64
+		status         string
 		has, lacks     string
 	}{
-		{"before it began", "ok", "go-test", 0, "cart_test.go:88", "go vet"},
-		{"while it prepares", "ok", "oom", 0.2, "Killed", "go vet"},
-		{"in its script", "long", "go-test", 0.5, "cart_test.go:88", "tests, 5 files"},
-		{"stopped in its script", "long", "canceled", 0.5, "ERROR: Job failed: canceled", "tests, 5 files"},
-		{"after its script", "ok", "canceled", 0.95, "ERROR: Job failed: canceled", "Job succeeded"},
-		{"to a kind that is unknown", "ok", "nothing", 0.5, "Job succeeded", "ERROR"},
-		{"when it is over", "ok", "go-test", 1, "Job succeeded", "ERROR"},
+		{"before it began", "ok", "go-test", 0, "failed", "cart_test.go:88", "go vet"},
+		{"while it prepares", "ok", "oom", 0.2, "failed", "Killed", "go vet"},
+		{"in its script", "long", "go-test", 0.5, "failed", "cart_test.go:88", "tests, 5 files"},
+		{"in its script, by its end", "long", "", 0.5, "failed", "cart_test.go:88", "tests, 5 files"},
+		{"in its script, to pass", "npm", "", 0.6, "success", "go vet", "npm error command failed"},
+		{"stopped in its script", "long", "", 0.5, "canceled", "ERROR: Job failed: canceled", "tests, 5 files"},
+		{"after its script", "ok", "", 0.95, "canceled", "ERROR: Job failed: canceled", "Job succeeded"},
+		{"to the same", "long", "long", 0, "success", "Job succeeded", "ERROR"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
-			job, rec := w.running("compile"), gitlabsim.NewRecording(c.from)
-			must(t, w.s.AppendRecording(job, rec, c.share))
+			job := w.running("compile")
+			must(t, w.s.Record(job, c.from))
+			must(t, w.s.WriteTrace(job, c.share))
 			before := w.trace(job)
-			rec.Turn(c.to)
-			must(t, w.s.AppendRecording(job, rec, 1))
+			if c.to != "" {
+				must(t, w.s.Record(job, c.to))
+			}
+			must(t, w.s.FinishJob(job, c.status, "", ""))
 			got := w.trace(job)
 			if !strings.HasPrefix(got, before) || !strings.Contains(got, c.has) || strings.Contains(got, c.lacks) {
 				t.Errorf("it ended as\n%s", got)
 			}
-			if n, m := strings.Count(got, "start:"), strings.Count(got, ":step_script"); n == 0 || m != 2 {
-				t.Errorf("step_script is marked %d times", m)
-			}
-			if rec.Fails() != strings.Contains(got, "ERROR: Job failed") {
-				t.Errorf("fails: %v", rec.Fails())
+			if n := strings.Count(got, ":step_script"); n != 2 {
+				t.Errorf("step_script is marked %d times", n)
 			}
 		})
+	}
+	w := newWorld(t)
+	if w.s.Record(w.running("compile"), "nothing") == nil {
+		t.Error("an unknown kind is recorded")
+	}
+	if _, known := w.s.Job(1); known {
+		t.Error("there is a job 1")
 	}
 }
 

@@ -64,6 +64,9 @@ func (t trace) size() int64 {
 
 // String is the text; in place of output in bulk it says how much there is.
 func (t trace) String() string {
+	if len(t.parts) == 1 && t.parts[0].bulk == nil {
+		return t.parts[0].text
+	}
 	var b strings.Builder
 	for _, p := range t.parts {
 		b.WriteString(p.text)
