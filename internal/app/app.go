@@ -16,8 +16,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,8 +25,10 @@ import (
 	"kovra.dev/chatops/internal/dispatch"
 	"kovra.dev/chatops/internal/gitlab"
 	"kovra.dev/chatops/internal/identity"
+	"kovra.dev/chatops/internal/joblog"
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/internal/reconcile"
+	"kovra.dev/chatops/internal/web"
 	"kovra.dev/chatops/storage"
 	"kovra.dev/chatops/webhooks"
 )
@@ -45,9 +45,6 @@ const (
 	quietAtOnce   = 200                 // so many of them in one sweep
 	keepDelivery  = 14 * 24 * time.Hour // webhooks that were looked at
 	renderedAgain = 500                 // newest threads that get a new layout
-
-	pruneFirst = time.Minute // after the start
-	pruneEvery = time.Hour   // logs that are too old or too much
 )
 
 // Options are what is not configuration.
@@ -71,6 +68,7 @@ type App struct {
 	logs    *storage.Logs
 	metrics *metrics
 	handler http.Handler
+	viewer  *web.Viewer
 	loops   map[kovra.RefKind]*reconcile.Loop[int64]
 	work    *dispatch.Dispatch
 	born    time.Time // whoever was not heard of since may have moved while nobody was there
@@ -86,11 +84,15 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := storage.Open(ctx, storage.Options{Path: cfg.DatabasePath, Key: keys, Interrupt: o.Interrupt})
+	db, err := storage.Open(ctx, storage.Options{
+		Path: cfg.DatabasePath, Key: keys, Viewer: cfg.PublicURL + "/logs/", Interrupt: o.Interrupt,
+	})
 	if err != nil {
 		return nil, err
 	}
-	logs, err := storage.OpenLogs(ctx, storage.LogsOptions{Path: logsPath(cfg.DatabasePath), Retention: o.Tune.Retention})
+	logs, err := storage.OpenLogs(ctx, storage.LogsOptions{
+		Path: cfg.LogsPath(), MaxTotal: cfg.LogMaxTotal, Retention: cfg.LogRetention,
+	})
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -102,12 +104,6 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
-}
-
-// logsPath is where the logs are kept: beside the state.
-func logsPath(path string) string {
-	ext := filepath.Ext(path)
-	return strings.TrimSuffix(path, ext) + "-logs" + ext
 }
 
 // Handler is the HTTP side of the program.
@@ -148,7 +144,9 @@ func (a *App) build(o Options) error {
 		return fmt.Errorf("make Slack client: %w", err)
 	}
 	gate := identity.New(identity.Options{Slack: slack, DB: a.db, Admins: a.admins(), Log: a.log})
-	a.startLoops(o, lab, slack, gate)
+	if err := a.startLoops(o, lab, slack, gate); err != nil {
+		return err
+	}
 	return a.routes(lab, slack, gate)
 }
 
@@ -178,10 +176,14 @@ func (a *App) admins() []string {
 }
 
 // startLoops makes every loop and lets storage kick them. They run in [App.Run].
-func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate *identity.Identity) {
+func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate *identity.Identity) error {
+	knowledge, err := joblog.Compile(patterns(a.cfg.LogPatterns))
+	if err != nil {
+		return fmt.Errorf("KOVRA_LOG_PATTERNS: %w", err)
+	}
 	world := newGitLabWorld(lab, a.db, a.cfg)
 	tune := o.Tune
-	tune.Log, tune.HookURL = a.log, a.hookURL()
+	tune.Log, tune.HookURL, tune.Retention, tune.Knowledge = a.log, a.hookURL(), a.cfg.LogRetention, knowledge
 	d := dispatch.New(a.db, a.logs, dispatch.World{
 		Pipelines: world, Traces: world, Controls: world, Starts: world, Links: world, Gate: gate, Channels: channels{slack},
 	}, tune)
@@ -203,6 +205,7 @@ func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate 
 		}
 	})
 	a.logs.OnChange(func(id int64) { a.kick(kovra.Ref{Kind: kovra.RefLog, ID: id}) })
+	return nil
 }
 
 func (a *App) loop(kind kovra.RefKind, name string, workers int, r reconcile.Reconciler[int64]) {
@@ -241,8 +244,11 @@ func (a *App) routes(lab *gitlab.Client, slack *bot.Client, gate *identity.Ident
 	if err != nil {
 		return err
 	}
+	a.viewer = web.New(web.Options{DB: a.db, Logs: a.logs, Retention: a.cfg.LogRetention, Log: a.log})
 	mux := http.NewServeMux()
 	mux.Handle("/", hooks.Engine())
+	mux.Handle("/logs/", a.viewer.Handler())
+	mux.Handle("/viewer/", a.viewer.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", a.metrics.handler())
@@ -268,7 +274,7 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ready\n"))
 }
 
-// Run serves until ctx ends, then stops in order: no new requests, handlers end
+// Run serves until ctx ends, then stops in order: streams of logs end, no new requests, handlers end
 // and commit, loops finish the key in hand, the databases are closed. ln may be nil when
 // the handler is served by others.
 func (a *App) Run(ctx context.Context, ln net.Listener) error {
@@ -311,6 +317,7 @@ func (a *App) serve(ctx, loops context.Context, ln net.Listener) error {
 		return nil
 	})
 	<-ctx.Done()
+	a.viewer.Stop()
 	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer done()
 	if err := srv.Shutdown(drain); err != nil {
@@ -338,41 +345,6 @@ func (a *App) housekeeping(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-	}
-}
-
-// pruneLogs throws away logs that are too old or too much. It may take long, so it holds up
-// nothing else.
-func (a *App) pruneLogs(ctx context.Context) error {
-	next := time.NewTimer(pruneFirst)
-	defer next.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-next.C:
-		}
-		switch gone, err := a.logs.Prune(ctx); {
-		case ctx.Err() != nil:
-		case err != nil:
-			a.log.ErrorContext(ctx, "cannot throw old logs away", "err", err)
-		case gone > 0:
-			a.log.InfoContext(ctx, "old logs thrown away", "logs", gone)
-		}
-		next.Reset(pruneEvery)
-	}
-}
-
-// sweepLogs reminds the loop of logs. That logs are in trouble holds up nothing else.
-func (a *App) sweepLogs(ctx context.Context) {
-	for id, err := range a.logs.Open(ctx, a.work.WantedSince()) {
-		if err != nil {
-			if ctx.Err() == nil {
-				a.log.ErrorContext(ctx, "sweep of logs failed", "err", err)
-			}
-			return
-		}
-		a.remind(kovra.Ref{Kind: kovra.RefLog, ID: id})
 	}
 }
 

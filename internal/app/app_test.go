@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	web      = int64(7) // a GitLab project
-	labURL   = "http://gitlab.sim"
-	slackURL = "http://slack.sim"
+	webProject = int64(7) // a GitLab project
+	labURL     = "http://gitlab.sim"
+	slackURL   = "http://slack.sim"
 )
 
 // configured is a configuration with a database of its own; more wins over what is needed.
@@ -55,8 +55,8 @@ func newOutside() outside {
 	o := outside{lab: gitlabsim.New(gitlabsim.Options{}), slack: slacksim.New(slacksim.Options{BaseURL: slackURL})}
 	o.lab.SetURL(labURL)
 	o.lab.AddUser(gitlabsim.User{ID: 5, Username: "alice", Name: "Alice"})
-	o.lab.AddProject(gitlabsim.Project{ID: web, Path: "group/web", Members: map[string]int{"alice": 40}})
-	o.lab.SetCI(web, []string{"test"}, []gitlabsim.JobSpec{{Name: "unit", Stage: "test"}})
+	o.lab.AddProject(gitlabsim.Project{ID: webProject, Path: "group/web", Members: map[string]int{"alice": 40}})
+	o.lab.SetCI(webProject, []string{"test"}, []gitlabsim.JobSpec{{Name: "unit", Stage: "test"}})
 	return o
 }
 
@@ -222,7 +222,7 @@ func TestNewFails(t *testing.T) {
 		t.Error("no error for a database that is a directory")
 	}
 	cfg.DatabasePath = filepath.Join(t.TempDir(), "kovra.db")
-	if err := os.Mkdir(logsPath(cfg.DatabasePath), 0o700); err != nil {
+	if err := os.Mkdir(cfg.LogsPath(), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := New(t.Context(), cfg, Options{}); err == nil {
@@ -286,16 +286,16 @@ func TestSweep(t *testing.T) {
 		a := built(t, newOutside().options())
 		var run kovra.Run
 		err := a.db.Update(t.Context(), func(tx *storage.Tx) (err error) {
-			err = errors.Join(tx.SaveProject(kovra.Project{ID: web, Path: "group/web"}), tx.SaveApp(kovra.App{Name: "web", Project: web}))
+			err = errors.Join(tx.SaveProject(kovra.Project{ID: webProject, Path: "group/web"}), tx.SaveApp(kovra.App{Name: "web", Project: webProject}))
 			if err != nil {
 				return err
 			}
-			run, _, err = tx.Observe(kovra.Observation{Run: kovra.Run{Project: web, Remote: 5, Status: kovra.Running}})
+			run, _, err = tx.Observe(kovra.Observation{Run: kovra.Run{Project: webProject, Remote: 5, Status: kovra.Running}})
 			if err != nil {
 				return err
 			}
 			_, err = tx.AddDelivery(kovra.Delivery{Key: "k", Kind: "Push Hook", Body: []byte("{}"), At: time.Now()})
-			return errors.Join(err, tx.SettleDelivery(1, kovra.DeliveryIgnored, "", web))
+			return errors.Join(err, tx.SettleDelivery(1, kovra.DeliveryIgnored, "", webProject))
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -346,7 +346,7 @@ func TestSweepAndPruneOfLogs(t *testing.T) {
 		var log bytes.Buffer
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
 		a := built(t, o)
-		key := kovra.LogKey{Kind: kovra.JobLog, Project: web, ID: 51}
+		key := kovra.LogKey{Kind: kovra.JobLog, Project: webProject, ID: 51}
 		if _, err := a.logs.Keep(t.Context(), key, kovra.LogSubject{}, true); err != nil {
 			t.Fatal(err)
 		}
@@ -386,14 +386,6 @@ func TestSweepAndPruneOfLogs(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestLogsAreKeptBesideTheState(t *testing.T) {
-	for path, want := range map[string]string{"/var/lib/kovra/kovra.db": "/var/lib/kovra/kovra-logs.db", "kovra": "kovra-logs", "a.b/kovra": "a.b/kovra-logs"} {
-		if got := logsPath(path); got != want {
-			t.Errorf("%s: %s, want %s", path, got, want)
-		}
-	}
 }
 
 // Housekeeping that fails is logged and goes on.

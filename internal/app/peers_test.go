@@ -27,7 +27,7 @@ func newLab(t *testing.T, o outside) (gitlabWorld, *App) {
 
 func TestBriefsAsRuns(t *testing.T) {
 	at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
-	got := runs(web, []gitlab.Brief{
+	got := runs(webProject, []gitlab.Brief{
 		{Remote: 5, Status: kovra.Running, Ref: "main", SHA: "abc", Source: "push", UpdatedAt: at},
 		{Remote: 6, Status: kovra.Failed, Ref: "refs/merge-requests/4/head", Source: "merge_request_event"},
 		{Remote: 7, Source: "parent_pipeline"},
@@ -35,7 +35,7 @@ func TestBriefsAsRuns(t *testing.T) {
 	if len(got) != 3 || got[1].Ref != "" || got[1].Kind() != "merge_request" || !got[2].Child() {
 		t.Errorf("runs %+v", got)
 	}
-	want := kovra.Run{Project: web, Remote: 5, Status: kovra.Running, Ref: "main", SHA: "abc", Source: "push", UpdatedAt: at}
+	want := kovra.Run{Project: webProject, Remote: 5, Status: kovra.Running, Ref: "main", SHA: "abc", Source: "push", UpdatedAt: at}
 	if diff := cmp.Diff(want, got[0]); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -45,40 +45,40 @@ func TestGitLabForDispatch(t *testing.T) {
 	o := newOutside()
 	lab, a := newLab(t, o)
 	if err := a.db.Update(t.Context(), func(tx *storage.Tx) error {
-		return tx.SaveProject(kovra.Project{ID: web, Path: "group/web", DefaultBranch: "main"})
+		return tx.SaveProject(kovra.Project{ID: webProject, Path: "group/web", DefaultBranch: "main"})
 	}); err != nil {
 		t.Fatal(err)
 	}
-	id, url, err := lab.CreatePipeline(t.Context(), web, "main", []kovra.Variable{{Key: "A", Value: "b"}}, nil)
+	id, url, err := lab.CreatePipeline(t.Context(), webProject, "main", []kovra.Variable{{Key: "A", Value: "b"}}, nil)
 	if err != nil || id == 0 || url == "" {
 		t.Fatalf("pipeline %d at %q, %v", id, url, err)
 	}
-	if found, ok, err := lab.FindPipeline(t.Context(), web, id-1, "main"); err != nil || !ok || found != id {
+	if found, ok, err := lab.FindPipeline(t.Context(), webProject, id-1, "main"); err != nil || !ok || found != id {
 		t.Errorf("found %d, %v, %v", found, ok, err)
 	}
-	if _, ok, err := lab.FindPipeline(t.Context(), web, id, "main"); err != nil || ok {
+	if _, ok, err := lab.FindPipeline(t.Context(), webProject, id, "main"); err != nil || ok {
 		t.Errorf("found one above itself: %v", err)
 	}
-	if err := o.lab.FinishPipeline(web, id, "failed"); err != nil {
+	if err := o.lab.FinishPipeline(webProject, id, "failed"); err != nil {
 		t.Fatal(err)
 	}
-	seen, err := lab.Pipeline(t.Context(), web, id)
+	seen, err := lab.Pipeline(t.Context(), webProject, id)
 	if err != nil || !seen.Whole || !seen.Run.Protected || len(seen.Jobs) != 1 || seen.Run.Status != kovra.Failed {
 		t.Fatalf("seen %+v, %v", seen, err)
 	}
-	if latest, err := lab.Latest(t.Context(), web, 5); err != nil || len(latest) != 1 || latest[0].Remote != id {
+	if latest, err := lab.Latest(t.Context(), webProject, 5); err != nil || len(latest) != 1 || latest[0].Remote != id {
 		t.Errorf("latest %+v, %v", latest, err)
 	}
-	changed, upTo, err := lab.Changed(t.Context(), web, time.Time{})
+	changed, upTo, err := lab.Changed(t.Context(), webProject, time.Time{})
 	if err != nil || len(changed) != 1 || !upTo.Equal(changed[0].UpdatedAt) || upTo.IsZero() {
 		t.Errorf("changed %+v up to %s, %v", changed, upTo, err)
 	}
 	future := time.Now().Add(time.Hour)
-	if changed, upTo, err = lab.Changed(t.Context(), web, future); err != nil || len(changed) != 0 || !upTo.Equal(future) {
+	if changed, upTo, err = lab.Changed(t.Context(), webProject, future); err != nil || len(changed) != 0 || !upTo.Equal(future) {
 		t.Errorf("changed %+v up to %s, %v", changed, upTo, err)
 	}
-	if err := lab.RetryJob(t.Context(), web, seen.Jobs[0].ID); err != nil || len(o.lab.Jobs(web, id)) != 2 {
-		t.Errorf("retried: %v, %d jobs", err, len(o.lab.Jobs(web, id)))
+	if err := lab.RetryJob(t.Context(), webProject, seen.Jobs[0].ID); err != nil || len(o.lab.Jobs(webProject, id)) != 2 {
+		t.Errorf("retried: %v, %d jobs", err, len(o.lab.Jobs(webProject, id)))
 	}
 }
 
@@ -86,11 +86,11 @@ func TestGitLabForDispatch(t *testing.T) {
 func TestHookOfDispatch(t *testing.T) {
 	o := newOutside()
 	lab, a := newLab(t, o)
-	hook, err := lab.EnsureHook(t.Context(), web, "https://kovra.example/webhooks/gitlab")
+	hook, err := lab.EnsureHook(t.Context(), webProject, "https://kovra.example/webhooks/gitlab")
 	if err != nil || !hook.Created || !hook.Ours {
 		t.Fatalf("hook %+v, %v", hook, err)
 	}
-	again, err := lab.EnsureHook(t.Context(), web, "https://kovra.example/webhooks/gitlab")
+	again, err := lab.EnsureHook(t.Context(), webProject, "https://kovra.example/webhooks/gitlab")
 	if err != nil || again != (dispatch.Hook{ID: hook.ID, Ours: true}) {
 		t.Errorf("again: %+v, %v", again, err)
 	}
@@ -105,14 +105,14 @@ func TestGitLabIsDown(t *testing.T) {
 	o := newOutside()
 	lab, a := newLab(t, o)
 	o.lab.SetDown(true)
-	if _, _, err := lab.FindPipeline(t.Context(), web, 0, "main"); kovra.KindOf(err) != kovra.Unavailable {
+	if _, _, err := lab.FindPipeline(t.Context(), webProject, 0, "main"); kovra.KindOf(err) != kovra.Unavailable {
 		t.Errorf("find: %v", err)
 	}
-	if _, err := lab.Pipeline(t.Context(), web, 5); kovra.KindOf(err) != kovra.Unavailable {
+	if _, err := lab.Pipeline(t.Context(), webProject, 5); kovra.KindOf(err) != kovra.Unavailable {
 		t.Errorf("read: %v", err)
 	}
 	_ = a.db.Close()
-	if _, err := lab.Pipeline(t.Context(), web, 5); err == nil {
+	if _, err := lab.Pipeline(t.Context(), webProject, 5); err == nil {
 		t.Error("read without a database")
 	}
 }
