@@ -266,6 +266,70 @@ func TestLinkPushFailRetry(t *testing.T) {
 	})
 }
 
+// trace is the log of a job as GitLab gives it.
+func (d demo) trace(job labJob) string {
+	d.t.Helper()
+	lab := d.lab()
+	url := fmt.Sprintf("%s/api/v4/projects/%d/jobs/%d/trace", lab.URL, lab.Projects[0].ID, job.ID)
+	req, err := http.NewRequestWithContext(d.t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	req.Header.Set("Private-Token", gitlabToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A running job writes bit by bit, whoever ends it.
+func TestLogsGrow(t *testing.T) {
+	d := start(t, "-no-story")
+	d.act("api/gitlab/log", map[string]any{"do": "long"})
+	job := d.job(0, "acceptance")
+	d.act("api/gitlab/job", map[string]any{"job": job.ID, "do": "start"})
+	var lengths []int
+	var seen string
+	d.until("the log grows", func() bool {
+		now := d.trace(job)
+		if !strings.HasPrefix(now, seen) {
+			t.Fatalf("what was written changed from\n%s\nto\n%s", seen, now)
+		}
+		if len(now) > len(seen) {
+			lengths = append(lengths, len(now))
+		}
+		seen = now
+		return len(lengths) > 4
+	})
+	d.act("api/gitlab/job", map[string]any{"job": job.ID, "do": "fail", "kind": "pytest"})
+	if got := d.trace(job); !strings.HasPrefix(got, seen) || !strings.Contains(got, "test_refund_of_partial_payment") {
+		t.Errorf("it failed as\n%s", got)
+	}
+
+	d.act("api/gitlab/log", map[string]any{"do": "hostile"})
+	job = d.job(0, "sanitizer")
+	d.act("api/gitlab/job", map[string]any{"job": job.ID, "do": "start"})
+	d.until("it writes", func() bool { return d.trace(job) != "" })
+	d.act("api/gitlab/job", map[string]any{"job": job.ID, "do": "cancel"})
+	d.until("the runner gives it back", func() bool { return d.job(0, "sanitizer").Status == "canceled" })
+	if got := d.trace(job); !strings.Contains(got, "ERROR: Job failed: canceled") {
+		t.Errorf("it was cancelled as\n%s", got)
+	}
+
+	d.act("api/gitlab/log", map[string]any{"do": "big"})
+	job = d.job(0, "replay")
+	d.act("api/gitlab/job", map[string]any{"job": job.ID, "do": "fail", "kind": "big"})
+	if n := strings.Count(d.trace(job), "\n"); n < 1_000_000 {
+		t.Errorf("the big log has %d lines", n)
+	}
+}
+
 // The story alone leads to a broken pipeline that waits for the visitor.
 func TestStory(t *testing.T) {
 	if testing.Short() {
@@ -407,6 +471,7 @@ func TestBadRequests(t *testing.T) {
 		"api/join":           {map[string]any{"user": bob, "channel": ops}, http.StatusConflict},
 		"api/gitlab/push":    {map[string]any{"project": 1, "branch": "two words"}, http.StatusUnprocessableEntity},
 		"api/gitlab/job":     {map[string]any{"job": 1, "do": "start"}, http.StatusUnprocessableEntity},
+		"api/gitlab/log":     {map[string]any{"do": "poem"}, http.StatusUnprocessableEntity},
 		"api/gitlab/resend":  {map[string]any{"index": 7}, http.StatusUnprocessableEntity},
 		"api/gitlab/trouble": {map[string]any{}, http.StatusUnprocessableEntity},
 	} {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"kovra.dev/chatops/internal/gitlabsim"
@@ -20,7 +19,13 @@ const (
 	spread     = 2400 * time.Millisecond // jobs differ by up to this much
 	lookBack   = 30                      // newest pipelines of a project that still may move
 	hurryShare = 4                       // of the usual times
+
+	longJob = 45 * time.Second
+	bigJob  = 8 * time.Second
 )
+
+// newer says that the runner of a job stamps its lines and tells the streams apart.
+func newer(job string) bool { return job != "lint" && job != "audit" }
 
 // Troubles that pass by themselves.
 const (
@@ -39,9 +44,10 @@ func (w *world) direct(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		moved := w.endTroubles(time.Now())
-		if w.plays() {
-			moved = w.moveAll(time.Now()) || moved
+		now := time.Now()
+		moved := w.endTroubles(now)
+		if up, plays := w.mood(); up {
+			moved = w.moveAll(now, plays) || moved
 		}
 		if moved {
 			w.labMoved.tell()
@@ -49,11 +55,12 @@ func (w *world) direct(ctx context.Context) error {
 	}
 }
 
-func (w *world) plays() bool {
+// mood says whether GitLab is up, and whether jobs start and end by themselves.
+func (w *world) mood() (up, plays bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_, down := w.trouble[troubleDown]
-	return w.autoplay && !down
+	return !down, w.autoplay
 }
 
 // endTroubles lets go of what has lasted long enough.
@@ -76,61 +83,101 @@ func (w *world) endTroubles(now time.Time) (ended bool) {
 	return ended
 }
 
-// moveAll gives every job that is due its next push.
-func (w *world) moveAll(now time.Time) (moved bool) {
+// moveAll lets every running job write on, and gives each that is due its next push.
+func (w *world) moveAll(now time.Time, plays bool) (moved bool) {
 	for _, p := range []*gitlabsim.ProjectHandle{w.web, w.api} {
 		pipelines := w.gitlab.Pipelines(p.ID)
 		for _, pl := range pipelines[max(len(pipelines)-lookBack, 0):] {
-			if !slices.Contains([]string{"created", "pending", "running"}, pl.Status) {
+			if !slices.Contains([]string{"created", "pending", "running", "canceling"}, pl.Status) {
 				continue
 			}
 			for _, j := range w.gitlab.Jobs(p.ID, pl.ID) {
-				moved = w.moveJob(j, now) || moved
+				moved = w.moveJob(j, now, plays) || moved
 			}
 		}
 	}
 	return moved
 }
 
-// moveJob starts or ends a job when its time has come.
-func (w *world) moveJob(j gitlabsim.JobState, now time.Time) bool {
+// moveJob starts or ends a job when its time has come. A runner gives back what is cancelled
+// without being asked.
+func (w *world) moveJob(j gitlabsim.JobState, now time.Time, plays bool) bool {
 	w.mu.Lock()
 	quick := w.hurry[j.PipelineID]
 	w.mu.Unlock()
-	wait, length := inQueue, shortest+spread*time.Duration(j.ID*7%11)/10
+	wait := inQueue
 	if quick {
-		wait, length = wait/hurryShare, length/hurryShare
+		wait /= hurryShare
 	}
-	switch {
-	case j.Status == "pending" && now.Sub(j.Queued) > wait:
-		return w.gitlab.StartJob(j.ID) == nil
-	case j.Status == "running" && now.Sub(j.Started) > length:
-		return w.endJob(j) == nil
+	switch j.Status {
+	case "pending":
+		return plays && now.Sub(j.Queued) > wait && w.gitlab.StartJob(j.ID) == nil
+	case "canceling":
+		return w.gitlab.FinishJob(j.ID, "canceled", "", "") == nil
+	case "running":
+		return w.workOn(j, now, plays, quick)
 	default:
 		return false
 	}
 }
 
-// endJob ends a job as planned; without a plan it passes.
-func (w *world) endJob(j gitlabsim.JobState) error {
-	w.mu.Lock()
-	key := plan{j.PipelineID, j.Name}
-	kind, fails := w.plans[key]
-	delete(w.plans, key)
-	w.mu.Unlock()
-	if fails {
-		return w.gitlab.FinishJob(j.ID, "failed", w.traceOf(kind, j.Name), "")
+// workOn lets a running job write, up to its last lines, and ends it when it is due.
+func (w *world) workOn(j gitlabsim.JobState, now time.Time, plays, quick bool) bool {
+	kind, status := w.planned(j)
+	if j.Recording == "" {
+		if w.gitlab.Record(j.ID, stamped(kind, j.Name)) != nil {
+			return false // it has just ended
+		}
+	} else {
+		kind = j.Recording
 	}
-	return w.gitlab.FinishJob(j.ID, "success", w.traceOf("ok", j.Name), "")
+	length := lengthOf(kind, j.ID)
+	if quick {
+		length /= hurryShare
+	}
+	share := float64(now.Sub(j.Started)) / float64(length)
+	if share < 1 || !plays {
+		_ = w.gitlab.WriteTrace(j.ID, min(share, 1)) // it may have ended a moment ago
+		return false
+	}
+	w.mu.Lock()
+	delete(w.plans, plan{j.PipelineID, j.Name})
+	w.mu.Unlock()
+	return w.gitlab.FinishJob(j.ID, status, "", "") == nil
 }
 
-// traceOf is a log of a kind, with time stamps as newer runners write them.
-func (w *world) traceOf(kind, job string) string {
-	trace := gitlabsim.SampleLog(kind + gitlabsim.Timestamps)
-	if job == "lint" || strings.HasPrefix(job, "a") {
-		trace = gitlabsim.SampleLog(kind) // some runners are older
+func lengthOf(kind string, job int64) time.Duration {
+	switch kind {
+	case "long":
+		return longJob
+	case "big":
+		return bigJob
+	default:
+		return shortest + spread*time.Duration(job*7%11)/10
 	}
-	return trace
+}
+
+// planned is what a job writes and how it ends; without a plan it passes.
+func (w *world) planned(j gitlabsim.JobState) (kind, status string) {
+	w.mu.Lock()
+	kind, fails := w.plans[plan{j.PipelineID, j.Name}]
+	w.mu.Unlock()
+	switch {
+	case fails:
+		return kind, "failed"
+	case j.Name == nightly.job:
+		return nightly.kind, "success"
+	default:
+		return "ok", "success"
+	}
+}
+
+// stamped is a kind of log as the runner of a job writes it. Some runners are older.
+func stamped(kind, job string) string {
+	if newer(job) {
+		return kind + gitlabsim.Timestamps
+	}
+	return kind
 }
 
 // deliver posts one webhook and lets the page know.

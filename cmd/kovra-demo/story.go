@@ -50,6 +50,7 @@ func (w *world) beginning(ctx context.Context) error {
 	if err := w.until(ctx, func() bool { return w.ended(green) }); err != nil {
 		return fmt.Errorf("wait for the first pipeline: %w", err)
 	}
+	w.pushSpecial(nightly) // runs on when the story is over, for whoever opens its log
 	w.push(w.api.ID, "main", "Refund partial payments", "alice", "", "", false)
 	w.chat(alice, deploys, "Green. Pushing the vouchers now.")
 	w.say("Alice pushes the voucher fix. Watch its card change", false)

@@ -248,6 +248,34 @@ func (w *world) projects() {
 	})
 }
 
+// special is a job with a log worth looking at, alone on a branch of web.
+type special struct {
+	kind  string // of its log, and the name of the button
+	title string
+	stage string
+	job   string
+	fails bool
+}
+
+// nightly takes long, and says much on both streams meanwhile.
+var nightly = special{kind: "long", title: "nightly: all acceptance tests", stage: "night", job: "acceptance"}
+
+var specials = []special{
+	nightly,
+	{kind: "big", title: "Replay a day of requests", stage: "load", job: "replay", fails: true},
+	{kind: "hostile", title: "Try to break the sanitizer", stage: "security", job: "sanitizer", fails: true},
+}
+
+// pushSpecial pushes the commit that runs such a job.
+func (w *world) pushSpecial(s special) gitlabsim.PipelineRef {
+	w.web.SetBranchCI(s.job, []string{s.stage}, []gitlabsim.JobSpec{{Name: s.job, Stage: s.stage, Log: s.kind}})
+	kind := ""
+	if s.fails {
+		kind = s.kind
+	}
+	return w.push(w.web.ID, s.job, s.title, "bob", s.job, kind, false)
+}
+
 func project(path string) gitlabsim.Project {
 	return gitlabsim.Project{
 		Path: path, Members: map[string]int{"alice": gitlabsim.Maintainer, "bob": gitlabsim.Developer},

@@ -139,6 +139,7 @@ function App() {
 		const answer = await post("api/" + what, { user, ...body });
 		const action = (body.action || "").split(":")[0];
 		if (action === "retry" || action === "retry_job") done("retry");
+		if (action === "log") done("log");
 		if (people[user]?.name === "mallory" && what === "click") done("other");
 		if (answer.error) {
 			setToast(answer.error === "operation_timeout" ? "The app did not answer within 3 seconds (operation_timeout)." : answer.status === 409 ? "That is not there any more." : answer.error);
@@ -189,8 +190,9 @@ function App() {
 		if (step === "thread") {
 			const failed = newest(channel, (m) => m.text.startsWith("❌")) || newest(channel, () => true);
 			if (failed) openThread(failed.ts);
-		} else if (step === "retry") {
-			const button = [...document.querySelectorAll("[data-action='retry'], [data-action^='retry_job']")].at(-1);
+		} else if (step === "retry" || step === "log") {
+			const which = step === "log" ? "[data-action='log'], [data-action^='log:']" : "[data-action='retry'], [data-action^='retry_job']";
+			const button = [...document.querySelectorAll(which)].at(-1);
 			button?.scrollIntoView({ block: "nearest" });
 			button?.focus();
 		} else if (step === "list") {

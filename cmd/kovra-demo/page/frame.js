@@ -27,6 +27,7 @@ export function Rail({ slack, user, channel, read, go, become, close, theme, set
 
 const steps = [
 	["thread", "Open the thread of the failure"],
+	["log", "Open a log"],
 	["retry", "Press Retry"],
 	["list", "Type /pipeline"],
 	["push", "Push a commit"],

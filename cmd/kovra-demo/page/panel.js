@@ -3,7 +3,7 @@
 import { html, cx, post, useState, useEffect, useRef } from "./view.js";
 import { StatusIcon, Glyph } from "./icons.js";
 
-const logNames = { "go-test": "Go test", npm: "TypeScript build", "docker-build": "Docker build", oom: "out of memory", pytest: "pytest" };
+const logNames = { "go-test": "Go test", npm: "TypeScript build", "docker-build": "Docker build", oom: "out of memory", pytest: "pytest", hostile: "hostile output" };
 
 const titles = ["Round prices up", "Show stock on the product page", "Speed up the search", "Fix a typo on the checkout page", "Use the new voucher rules", "Log failed payments"];
 
@@ -31,6 +31,7 @@ export function Panel({ lab, focusKey, done, frozen, setFrozen }) {
 			${p.pipelines.length === 0 && html`<p class="quiet">No pipeline yet. Push a commit.</p>`}
 			${p.pipelines.map((one, i) => html`<${Pipeline} key=${one.id} old=${i > 1} pipeline=${one} project=${p} lab=${lab} act=${act} />`)}
 		</section>
+		<${Logs} act=${act} show=${() => setProject(0)} />
 		<${Troubles} lab=${lab} act=${act} frozen=${frozen} setFrozen=${setFrozen} />
 		<${Webhooks} lab=${lab} act=${act} />
 	</div>`;
@@ -113,6 +114,23 @@ function JobActions({ job, lab, act }) {
 		${job.status === "skipped" && html`<span class="quiet">A stage before it did not pass.</span>`}
 		<a href=${job.url} target="_blank" rel="noopener noreferrer">Log ↗</a>
 	</div>`;
+}
+
+const logs = [
+	["long", "Run a long job", "45 seconds of output, live: sections, standard error, progress bars"],
+	["big", "A million lines", "A job that writes 100 MB and fails"],
+	["hostile", "A hostile log", "A job whose output tries to break whatever shows it"],
+];
+
+// Logs starts jobs whose logs are worth opening.
+function Logs({ act, show }) {
+	const press = async (kind) => {
+		const answer = await act("log", { do: kind });
+		if (!answer.error) show();
+	};
+	return html`<section class="troubles" aria-label="Logs"><h3>Logs to look at</h3>
+		<div class="grid">${logs.map(([kind, label, title]) => html`<button type="button" key=${kind} class="button" title=${title} data-test=${"log-" + kind} onClick=${() => press(kind)}>${label}</button>`)}</div>
+	</section>`;
 }
 
 const troubles = [
