@@ -49,12 +49,7 @@ export class Log {
 
 	#build() {
 		this.#view = this.filtered ? new MatchView(this.#matches.numbers, this.#matches.count) : new WholeView(this.total, this.folds.hidden());
-		this.#mark();
-	}
-
-	#mark() {
-		const shown = this.#matches && !this.filtered ? this.#matches : null;
-		this.rail.mark(shown?.numbers, shown?.count ?? 0);
+		this.rail.mark(this.#view, this.filtered ? null : this.#matches);
 	}
 
 	// setTotal says how many lines there are now.

@@ -43,9 +43,12 @@ export class Rail {
 		this.#place();
 	}
 
-	// mark shows where the matches are; null when there are none to show.
-	mark(numbers, count) {
-		this.#marks = numbers && { numbers, count };
+	// mark shows where the matches are, an object of numbers and count; null when there are
+	// none to show.
+	mark(view, matches) {
+		if (!this.#marks && !matches) return;
+		this.#view = view;
+		this.#marks = matches;
 		this.#draw();
 	}
 
@@ -117,7 +120,7 @@ export class Rail {
 		pen.fillStyle = getComputedStyle(canvas).color;
 		for (const [i, matches] of found.entries()) {
 			if (matches === 0) continue;
-			pen.globalAlpha = 0.4 + 0.6 * matches / most;
+			pen.globalAlpha = 0.55 + 0.45 * matches / most;
 			pen.fillRect(0, i * step, width, step);
 		}
 	}
