@@ -32,7 +32,7 @@ type packer struct {
 const mostUnpacked = 1 << 30
 
 func newPacker() (*packer, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(512<<10))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(512<<10))
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (c *chunk) decode() ([]kovra.LogLine, error) {
 	lines := make([]kovra.LogLine, c.count)
 	rest := c.text
 	for i := range lines {
-		n := -1
+		var n int
 		if c.lengths != nil {
 			n = c.lengths[i]
 		} else {
@@ -236,8 +236,11 @@ func appendMarks(b []byte, line *kovra.LogLine, depth int) []byte {
 		set bool
 		bit byte
 	}{
-		{line.Suspect, markSuspect}, {line.Header, markHeader}, {line.Collapsed, markCollapsed},
-		{line.Depth != depth, markDepth}, {len(line.Spans) > 0, markSpans},
+		{line.Suspect, markSuspect},
+		{line.Header, markHeader},
+		{line.Collapsed, markCollapsed},
+		{line.Depth != depth, markDepth},
+		{len(line.Spans) > 0, markSpans},
 	} {
 		if f.set {
 			m |= f.bit

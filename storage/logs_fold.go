@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"unicode"
 	"unicode/utf8"
@@ -20,22 +21,23 @@ func foldASCII(dst, src []byte) ([]byte, bool) {
 		high = 0x8080808080808080
 		ones = 0x0101010101010101
 	)
-	dst = append(dst[:0], src...)
+	dst = slices.Grow(dst[:0], len(src))[:len(src)]
 	var seen uint64
 	i := 0
-	for ; i+8 <= len(dst); i += 8 {
-		x := binary.LittleEndian.Uint64(dst[i:])
+	for ; i+8 <= len(src) && i+8 <= len(dst); i += 8 {
+		x := binary.LittleEndian.Uint64(src[i : i+8])
 		seen |= x
 		low := x &^ high
 		letters := (low + (0x80-'A')*ones) &^ (low + (0x80-'Z'-1)*ones) & high &^ x
-		binary.LittleEndian.PutUint64(dst[i:], x|letters>>2) // 0x80>>2 is what tells a from A
+		binary.LittleEndian.PutUint64(dst[i:i+8], x|letters>>2) // 0x80>>2 is what tells a from A
 	}
-	for ; i < len(dst); i++ {
-		c := dst[i]
+	for ; i < len(src); i++ {
+		c := src[i]
 		seen |= uint64(c)
 		if 'A' <= c && c <= 'Z' {
-			dst[i] = c | 0x20
+			c |= 0x20
 		}
+		dst[i] = c
 	}
 	return dst, seen&high == 0
 }
@@ -64,7 +66,7 @@ func fold(dst, src []byte) (out []byte, level bool) {
 			dst, src = append(dst, src[:n]...), src[n:]
 			continue
 		}
-		f := r
+		var f rune
 		if int(r) < len(table) {
 			f = rune(table[r])
 		} else {
@@ -81,11 +83,11 @@ func fold(dst, src []byte) (out []byte, level bool) {
 	return dst, level
 }
 
-// foldings holds the folded form of the runes of the basic plane.
+// foldings holds the folded form of the runes of the basic plane; none leaves it.
 var foldings = sync.OnceValue(func() *[1 << 16]uint16 {
 	var table [1 << 16]uint16
 	for r := range table {
-		table[r] = uint16(foldRune(rune(r))) //nolint:gosec // none leaves the plane
+		table[r] = uint16(foldRune(rune(r)))
 	}
 	return &table
 })
