@@ -126,7 +126,7 @@ export class Finder {
 		if (!query) return busy ? "counting…" : "";
 		if (matches === 0) return busy ? "counting…" : "No matches";
 		const many = current >= 0 ? number(current + 1) + " of " + number(matches) : plural(matches, "match", "matches");
-		return many + (busy ? ", counting…" : matches > stored ? " (first " + number(stored) + " can be stepped through)" : "");
+		return many + (busy ? ", counting…" : matches > stored ? " (the first " + number(stored) + " can be stepped through)" : "");
 	}
 
 	#show() {

@@ -3,7 +3,7 @@
 
 const letters = {
 	"/": "search", ":": "goto", "?": "help", j: "down", k: "up", g: "top", G: "end", n: "next", N: "prev", p: "prev",
-	w: "wrap", t: "theme", f: "fold", c: "copy", l: "link",
+	w: "wrap", t: "theme", f: "fold", l: "link",
 };
 const others = {
 	ArrowDown: "down", ArrowUp: "up", ArrowLeft: "left", ArrowRight: "right", PageDown: "pageDown", PageUp: "pageUp", Home: "top", End: "end", Escape: "escape",
@@ -26,6 +26,7 @@ function nameOf(e, searchBox, lettersOn) {
 	if (e.key === "F3") return e.shiftKey ? "prev" : "next";
 	// Who presses it a second time wants the browser's own search.
 	if (mod && !e.altKey && !e.shiftKey && e.key.toLowerCase() === "f") return document.activeElement === searchBox ? "" : "search";
+	if (mod && !e.altKey && !e.shiftKey && e.key.toLowerCase() === "a") return e.target.matches("input, textarea") ? "" : "all";
 	if (mod || e.altKey) return mod && !e.altKey && (e.key === "Home" || e.key === "End") ? others[e.key] : "";
 	const at = e.target;
 	if (at.matches("input, textarea, select")) return "";

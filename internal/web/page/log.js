@@ -12,6 +12,7 @@ const near = 150; // lines fetched beyond the rows in each direction
 
 export class Log {
 	#suspects = false;
+	#everything = false; // is selected, also what is not in the page
 	#matches = null; // numbers and how many, while a search shows something
 	#only = false;
 	#current = 0; // line of the match one is at
@@ -22,7 +23,8 @@ export class Log {
 
 	// parts are the elements scroller, rows and rail. onMove() is called when something
 	// else is to be seen, onPick(n, wide) when a line number is pressed, onTrouble(error)
-	// when lines do not come, onFold() when a section was folded or unfolded.
+	// when lines do not come, onFold() when a section was folded or unfolded, onCopyAll() when the
+	// whole log was selected and is to be copied.
 	constructor(api, parts, handlers) {
 		Object.assign(this, handlers);
 		this.rows = parts.rows;
@@ -32,11 +34,15 @@ export class Log {
 		this.window = new Window(parts.scroller, parts.rows, { fill: (row) => this.#fill(row), onMove: () => this.#moved() });
 		parts.rows.addEventListener("click", (e) => this.#clicked(e));
 		document.addEventListener("copy", (e) => this.#copied(e));
+		document.addEventListener("pointerdown", () => { this.#everything = false; });
+		document.addEventListener("selectionchange", () => { this.#everything &&= !document.getSelection().isCollapsed; });
 	}
 
 	// suspects says whether error-looking lines are marked.
 	set suspects(on) {
+		if (on === this.#suspects) return;
 		this.#suspects = on;
+		for (const row of this.window.rows()) this.#fill(row);
 	}
 
 	get view() {
@@ -228,8 +234,9 @@ export class Log {
 		const n = lineOf(row);
 		if (e.target.closest(".fold")) this.fold(n);
 		else if (e.target.closest(".more")) {
-			const line = await this.lines.one(n);
-			unfoldText(row, line);
+			const line = await this.lines.one(n).catch(() => undefined);
+			if (line) unfoldText(row, line);
+			this.#dress(row);
 			this.window.changed();
 		} else if (e.target.closest(".no") && !e.ctrlKey && !e.metaKey) {
 			e.preventDefault();
@@ -237,8 +244,19 @@ export class Log {
 		} else if (row.classList.contains("header") && document.getSelection().isCollapsed && this.folds.at(n) && !this.filtered) this.fold(n);
 	}
 
+	// selectAll selects the whole log, of which only a part is in the page.
+	selectAll() {
+		document.getSelection().selectAllChildren(this.rows);
+		this.#everything = true;
+	}
+
 	#copied(e) {
 		if (document.activeElement?.matches("input, textarea")) return;
+		if (this.#everything) {
+			e.preventDefault();
+			this.onCopyAll();
+			return;
+		}
 		const text = selectedText(this.rows, (n) => this.lines.get(n));
 		if (text === null) return;
 		e.clipboardData.setData("text/plain", text);

@@ -15,11 +15,12 @@ const all = (...ids) => Object.fromEntries(ids.map((id) => [id, $(id)]));
 
 const api = new Api(location.pathname);
 const head = new Head(all("name", "status", "word", "meta", "time", "lines", "gitlab", "notices", "legend", "place"));
-const log = new Log(api, { scroller: $("log"), rows: $("rows"), rail: $("rail") }, { onMove: moved, onPick: picked, onTrouble: trouble, onFold: folded });
+const log = new Log(api, { scroller: $("log"), rows: $("rows"), rail: $("rail") }, { onMove: moved, onPick: picked, onTrouble: trouble, onFold: folded, onCopyAll: copyAll });
 const finder = new Finder(api, log, all("box", "field", "regex", "case", "only", "count", "error", "prev", "next", "clear", "bar", "say"));
 const live = new Live((params) => api.address("stream", params), { onLines: came, onInfo: learnt, onEnd: ended, onLost: lost, onClosed: closed });
 
 let info = {};
+let awaited = null; // the range that the address names, until its lines have come
 let leftAt = 0; // lines there were when the reader went away from the end
 let sayTimer = 0;
 
@@ -37,17 +38,19 @@ async function open() {
 	log.window.sticky = !info.done;
 	log.setSections(info.sections || []);
 	showInfo();
-	if (range) {
-		log.selected = range;
-		log.setTotal(info.lines);
-		log.go(range.from);
-	} else {
-		log.setTotal(info.lines);
-		if (!info.done || info.status === "failed") log.goEnd();
-	}
+	log.selected = range;
+	log.setTotal(info.lines);
+	if (range) goTo(range);
+	else if (["running", "canceling", "failed"].includes(info.status)) log.goEnd();
 	showState();
 	folded();
 	if (!info.done) live.open(info.lines);
+}
+
+// goTo shows the range, as soon as there is such a line.
+function goTo(range) {
+	awaited = !info.done && range.from > log.total ? range : null;
+	if (!awaited) log.go(range.from);
 }
 
 function failed(error) {
@@ -65,6 +68,7 @@ function came(lines, skippedTo) {
 	for (const line of lines) info.bytes = (info.bytes || 0) + line.text.length + 1;
 	const following = log.window.following;
 	log.take(lines, skippedTo);
+	if (awaited && awaited.from <= log.total) goTo(awaited);
 	if (skippedTo) refreshSections();
 	else if (lines.some((line) => line.header)) folded();
 	if (lines.some((line) => line.depth)) log.dress();
@@ -161,6 +165,7 @@ function moved() {
 function picked(n, wide) {
 	const from = wide && log.selected ? (n >= log.selected.from ? log.selected.from : log.selected.to) : n;
 	const range = { from: Math.min(n, from), to: Math.max(n, from) };
+	awaited = null;
 	address.write(range);
 	log.select(range);
 	finder.moved();
@@ -175,7 +180,7 @@ function addressed() {
 	log.select(range);
 	if (!range) return;
 	if (log.filtered) finder.setOnly(false, range.from);
-	log.go(range.from);
+	goTo(range);
 }
 
 window.addEventListener("popstate", addressed);
@@ -275,9 +280,10 @@ const actions = {
 	wrap: () => $("wrap").click(),
 	theme: () => $("theme").click(),
 	fold: toggleFold,
-	copy: copyAll,
+	all: () => log.selectAll(),
 	link: () => picked(finder.search.numbers[finder.search.current] || log.view.line(log.window.seen().top), false),
 	escape: () => {
+		document.getSelection().removeAllRanges();
 		if (finder.active) finder.clear();
 		else if (log.selected) {
 			address.write(null);

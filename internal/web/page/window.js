@@ -178,7 +178,7 @@ export class Window {
 		// A long line that goes must not take the reader's place to the side with it.
 		if (this.#rows.scrollWidth > this.#wide) {
 			this.#wide = this.#rows.scrollWidth;
-			if (this.#wide > s.clientWidth) this.#rows.style.minWidth = this.#wide + "px";
+			if (this.#wide > s.clientWidth) this.#rows.style.minWidth = "max(100%, " + this.#wide + "px)";
 		}
 	}
 
