@@ -258,7 +258,7 @@ type special struct {
 }
 
 // nightly takes long, and says much on both streams meanwhile.
-var nightly = special{kind: "long", title: "nightly: all acceptance tests", stage: "night", job: "acceptance"}
+var nightly = special{kind: "long", title: "Nightly: all acceptance tests", stage: "night", job: "acceptance"}
 
 var specials = []special{
 	nightly,

@@ -118,7 +118,7 @@ function JobActions({ job, lab, act }) {
 
 const logs = [
 	["long", "Run a long job", "45 seconds of output, live: sections, standard error, progress bars"],
-	["big", "A million lines", "A job that writes 100 MB and fails"],
+	["big", "A million lines", "A job that writes 90 MB and fails"],
 	["hostile", "A hostile log", "A job whose output tries to break whatever shows it"],
 ];
 
