@@ -28,6 +28,7 @@ func FuzzViewer(f *testing.F) {
 	f.Add("x", "lines", "", "17")
 	f.Add("../"+good, "stream", "", "-1")
 	f.Add(good+"=", "raw", "", "x\n")
+	f.Add(good[:1]+"\n"+good[1:], "info", "", "")
 	f.Fuzz(func(t *testing.T, link, part, query, last string) {
 		path := "/logs/" + url.PathEscape(link)
 		if part != "" {

@@ -145,10 +145,10 @@ func appendString(b []byte, s string) []byte {
 			continue
 		}
 		b = append(b, s[done:i]...)
-		switch {
-		case c == '"' || c == '\\':
+		switch c {
+		case '"', '\\':
 			b = append(b, '\\', c)
-		case c == '\t':
+		case '\t':
 			b = append(b, '\\', 't')
 		default:
 			b = append(b, '\\', 'u', digit16[r>>12&15], digit16[r>>8&15], digit16[r>>4&15], digit16[r&15])

@@ -26,7 +26,8 @@ func TestAppendLine(t *testing.T) {
 			Spans: []kovra.LogSpan{{From: 0, To: 1, Style: 2 | 1<<10}},
 		}, [][2]int{{1, 2}}, `{"n":3,"stream":"E","text":"ab","spans":[[0,1,"f2 bold"]],"hits":[[1,2]],"suspect":true,"header":true,"collapsed":true,"depth":2}`},
 		{
-			"wide", kovra.LogLine{N: 4, Text: "é😀x", Spans: []kovra.LogSpan{{From: 0, To: 2, Style: 1}, {From: 2, To: 6, Style: 16 << 5}, {From: 6, To: 7, Style: 31 << 10}}},
+			"wide",
+			kovra.LogLine{N: 4, Text: "é😀x", Spans: []kovra.LogSpan{{From: 0, To: 2, Style: 1}, {From: 2, To: 6, Style: 16 << 5}, {From: 6, To: 7, Style: 31 << 10}}},
 			[][2]int{{0, 6}, {6, 7}},
 			`{"n":4,"stream":"O","text":"é😀x","spans":[[0,1,"f1"],[1,3,"b16"],[3,4,"bold dim italic underline strike"]],"hits":[[0,3],[3,4]]}`,
 		},

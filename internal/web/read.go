@@ -124,18 +124,18 @@ func (v *Viewer) search(w http.ResponseWriter, r *http.Request, log kovra.Log) e
 	}
 	f := finding{Viewer: v, w: w, r: r}
 	if log.ID != 0 {
-		err = f.run(log.ID, q)
-	}
-	if err != nil && f.begun && kovra.KindOf(err) != kovra.NotFound {
-		v.Log.ErrorContext(r.Context(), "search failed", "log", log.Key.String(), "err", err)
+		err = f.run(r.Context(), log.ID, q)
 	}
 	switch {
-	case err != nil && f.begun: // it is too late for a status
-		return v.send(w, r, errorJSON(refusalOf(err).text))
-	case err != nil:
+	case err == nil:
+		return f.finish()
+	case !f.begun || hasLeft(r, err):
 		return err
 	}
-	return f.finish()
+	if kovra.KindOf(err) != kovra.NotFound {
+		v.Log.ErrorContext(r.Context(), "search cut short", "log", log.Key.String(), "err", err)
+	}
+	return v.send(w, r, errorJSON(refusalOf(err).text)) // it is too late for a status
 }
 
 // finding is one search and what came of it.
@@ -150,8 +150,7 @@ type finding struct {
 }
 
 // run sends part after part. While a part is on its way another search may have the turn.
-func (f *finding) run(id int64, q storage.LogQuery) error {
-	ctx := f.r.Context()
+func (f *finding) run(ctx context.Context, id int64, q storage.LogQuery) error {
 	if err := f.enterSearch(ctx); err != nil {
 		return err
 	}
@@ -230,10 +229,15 @@ func (v *Viewer) raw(w http.ResponseWriter, r *http.Request, log kovra.Log) erro
 	if r.Method == http.MethodHead || log.ID == 0 {
 		return nil
 	}
+	return v.text(r.Context(), w, r, log)
+}
+
+// text sends the plain text of the log.
+func (v *Viewer) text(ctx context.Context, w http.ResponseWriter, r *http.Request, log kovra.Log) error {
 	begun := false
-	for text, err := range v.Logs.Text(r.Context(), log.ID) {
-		if err != nil && begun {
-			v.Log.ErrorContext(r.Context(), "raw log cut short", "log", log.Key.String(), "err", err)
+	for text, err := range v.Logs.Text(ctx, log.ID) {
+		if err != nil && begun && !hasLeft(r, err) {
+			v.Log.ErrorContext(ctx, "raw log cut short", "log", log.Key.String(), "err", err)
 			panic(http.ErrAbortHandler) // half a log must not look like a whole one
 		}
 		if err != nil {

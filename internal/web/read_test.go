@@ -29,8 +29,8 @@ func (w *world) search(query string) found {
 	return readSearch(w, strings.NewReader(w.get("/search?"+query)))
 }
 
-func readSearch(t testing.TB, r io.Reader) found {
-	t.Helper()
+func readSearch(tb testing.TB, r io.Reader) found {
+	tb.Helper()
 	var out found
 	dec := json.NewDecoder(r)
 	for {
@@ -45,7 +45,7 @@ func readSearch(t testing.TB, r io.Reader) found {
 			return out
 		}
 		if err != nil || part.Error != "" || out.done {
-			t.Fatalf("after %d parts: %v, %+v", out.parts, err, part)
+			tb.Fatalf("after %d parts: %v, %+v", out.parts, err, part)
 		}
 		out.parts++
 		out.numbers = append(out.numbers, part.Numbers...)
@@ -111,14 +111,19 @@ func TestSearchesTakeTurns(t *testing.T) {
 	}
 }
 
+func (w *world) header(rest string) http.Header {
+	w.Helper()
+	res, _ := w.ask(http.MethodGet, w.url(rest))
+	return res.Header
+}
+
 func TestRaw(t *testing.T) {
 	w := newWorld(t).serve()
 	log := w.keep(kovra.LogLine{N: 1, Text: "<b>é</b>\t😀", Spans: []kovra.LogSpan{{From: 0, To: 1, Style: 1}}}, kovra.LogLine{N: 2}, kovra.LogLine{N: 3, Text: "end"})
 	if got := w.get("/raw"); got != "<b>é</b>\t😀\n\nend\n" {
 		t.Errorf("got %q", got)
 	}
-	res, _ := w.ask(http.MethodGet, w.url("/raw"))
-	if got := res.Header.Get("Content-Disposition"); got != "" {
+	if got := w.header("/raw").Get("Content-Disposition"); got != "" {
 		t.Errorf("it is saved: %q", got)
 	}
 	for name, want := range map[string]string{
@@ -132,8 +137,7 @@ func TestRaw(t *testing.T) {
 		strings.Repeat("a", 300):       strings.Repeat("a", 80) + "-4711.log",
 	} {
 		w.must(w.logs.Note(t.Context(), log.ID, func(l *kovra.Log) { l.Subject.Name = name }))
-		res, _ := w.ask(http.MethodGet, w.url("/raw?download=1"))
-		if got := res.Header.Get("Content-Disposition"); got != `attachment; filename="`+want+`"` {
+		if got := w.header("/raw?download=1").Get("Content-Disposition"); got != `attachment; filename="`+want+`"` {
 			t.Errorf("%q: %s", name, got)
 		}
 	}
@@ -183,9 +187,9 @@ func TestGzip(t *testing.T) {
 	for _, rest := range []string{"", "/info", "/lines", "/search?q=line", "/raw"} {
 		plain, want := w.ask(http.MethodGet, w.url(rest), "Accept-Encoding", "identity")
 		res, body := w.ask(http.MethodGet, w.url(rest), "Accept-Encoding", "br, gzip;q=0.5")
-		for _, one := range []*http.Response{plain, res} {
-			if one.Header.Get("Vary") != "Accept-Encoding" {
-				t.Errorf("%s: Vary is %q", rest, one.Header.Values("Vary"))
+		for _, one := range []http.Header{plain.Header, res.Header} {
+			if one.Get("Vary") != "Accept-Encoding" {
+				t.Errorf("%s: Vary is %q", rest, one.Values("Vary"))
 			}
 		}
 		if plain.Header.Get("Content-Encoding") != "" || res.Header.Get("Content-Encoding") != "gzip" {
@@ -246,7 +250,7 @@ func (f *flushes) Flush() { _ = f.FlushError() }
 func TestHostileText(t *testing.T) {
 	w := newWorld(t).serve()
 	texts := []string{
-		`<script>alert(1)</script>`, `</script><img src=x onerror=alert(1)>`, "a\u2028b\u2029c", `"}]}` + "\t", `data: x`, "event: end", "\ufeff", `{{.}}`, "&amp;", "‮right to left",
+		`<script>alert(1)</script>`, `</script><img src=x onerror=alert(1)>`, "a\u2028b\u2029c", `"}]}` + "\t", `data: x`, "event: end", "\ufeff", `{{.}}`, "&amp;", "\u202eright to left",
 	}
 	var lines []kovra.LogLine
 	for i, text := range texts {
@@ -287,4 +291,100 @@ func TestHostileText(t *testing.T) {
 	if _, body := w.ask(http.MethodGet, w.url("")); strings.Contains(body, `"><script>`) {
 		t.Errorf("text of the job is in the page: %s", body)
 	}
+}
+
+// Who leaves in the middle ends the work that was done for them, and is no news.
+func TestReaderLeaves(t *testing.T) {
+	w := newWorld(t).serve()
+	log := w.keep()
+	for n := 1; n <= 20_000; n += 1000 {
+		var lines []kovra.LogLine
+		for i := range 1000 {
+			lines = append(lines, kovra.LogLine{N: n + i, Text: strings.Repeat("no zip ", i%300)})
+		}
+		w.add(log.ID, lines...)
+	}
+	for _, rest := range []string{"/search?q=", "/search?q=o", "/raw", "/raw?download=1", "/stream"} {
+		ctx, cancel := newCancel(t)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url(strings.Replace(rest, "q=", "q=n", 1)), nil)
+		w.must(err)
+		res, err := w.server.Client().Transport.RoundTrip(req)
+		w.must(err)
+		_, err = io.ReadFull(res.Body, make([]byte, 20))
+		w.must(err)
+		cancel()
+		res.Body.Close()
+	}
+	within(t, "searches end", func() bool { return len(w.viewer.searches) == 0 })
+	within(t, "streams end", func() bool { return w.streams() == 0 })
+}
+
+// When the store fails people are told, and we are.
+func TestStoreFails(t *testing.T) {
+	w := newWorld(t).serve()
+	w.keep(numbered(1, 10)...)
+	w.must(w.logs.Close())
+	for _, rest := range []string{"", "/info", "/lines", "/search?q=a", "/raw", "/stream"} {
+		res, body := w.ask(http.MethodGet, w.url(rest))
+		if res.StatusCode != http.StatusInternalServerError || !strings.Contains(body, "The log cannot be shown right now.") || strings.Contains(body, "closed") {
+			t.Errorf("%s: %s %s", rest, res.Status, body)
+		}
+	}
+	if n := strings.Count(w.said.String(), `msg="cannot show a log" log="job 4711 of project 7" err="`); n != 6 {
+		t.Errorf("told %d times: %s", n, w.said)
+	}
+	w.said.Reset()
+}
+
+// A failure in the middle of an answer shows: half of it must not look like all.
+func TestStoreFailsInTheMiddle(t *testing.T) {
+	for _, c := range []struct{ rest, told, body string }{
+		{"/search?q=line+77", "search cut short", `{"error":"The log cannot be shown right now."}`},
+		{"/raw", "raw log cut short", "line 1\n"},
+		{"/stream", "stream failed", "id: 1\n"},
+	} {
+		t.Run(c.rest, func(t *testing.T) {
+			w := newWorld(t)
+			log := w.keep()
+			for n := 1; n <= 100_000; n += 10_000 {
+				w.add(log.ID, numbered(n, n+9999)...)
+			}
+			handler := w.viewer.Handler()
+			w.server.Config.Handler = http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+				handler.ServeHTTP(&closing{ResponseWriter: to, close: func() { w.must(w.logs.Close()) }}, r)
+			})
+			w.serve()
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url(c.rest), nil)
+			w.must(err)
+			req.Header.Set("Accept-Encoding", "identity")
+			res, err := w.server.Client().Do(req)
+			w.must(err)
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			got := string(body)
+			if !strings.Contains(got, c.body) || strings.Contains(got, "event: end") || strings.Contains(got, `"done":true`) || (err == nil) == (c.rest == "/raw") {
+				t.Errorf("%v: %d bytes, %.300s", err, len(body), got)
+			}
+			if !strings.Contains(w.said.String(), `msg="`+c.told+`"`) {
+				t.Errorf("told: %s", w.said)
+			}
+			w.said.Reset()
+		})
+	}
+}
+
+// closing closes the store when the first lines are written.
+type closing struct {
+	http.ResponseWriter
+	close func()
+}
+
+func (c *closing) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+func (c *closing) Write(b []byte) (int, error) {
+	if c.close != nil && !strings.HasPrefix(string(b), "retry:") {
+		c.close()
+		c.close = nil
+	}
+	return c.ResponseWriter.Write(b)
 }

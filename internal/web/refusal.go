@@ -26,7 +26,12 @@ func (r *refusal) Error() string { return r.text }
 // errLeft: the reader went away, or did not take its bytes in time.
 var errLeft = errors.New("the reader has left")
 
-var noSuchLink = &refusal{
+// hasLeft reports whether err means no more than that nobody is there to be told anything.
+func hasLeft(r *http.Request, err error) bool {
+	return errors.Is(err, errLeft) || r.Context().Err() != nil
+}
+
+var errNoSuchLink = &refusal{
 	status: http.StatusNotFound,
 	text:   "This link opens no log.",
 	hint:   "It may have been cut short when it was copied. Open the log from its button in Slack again.",

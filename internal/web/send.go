@@ -30,7 +30,7 @@ func (v *Viewer) send(w http.ResponseWriter, r *http.Request, b []byte) error {
 		if err := r.Context().Err(); err != nil {
 			return errors.Join(errLeft, err)
 		}
-		if _, err := w.Write(piece); err != nil {
+		if _, err := w.Write(piece); err != nil { //nolint:gosec // its type, which browsers may not guess at, is not HTML; the page itself is fixed
 			return errors.Join(errLeft, err)
 		}
 		b = b[len(piece):]

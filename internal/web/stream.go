@@ -74,7 +74,7 @@ func (v *Viewer) stream(w http.ResponseWriter, r *http.Request, log kovra.Log) e
 		return nil
 	}
 	err = s.run(ctx, hello)
-	if err != nil && ctx.Err() == nil && !errors.Is(err, errLeft) && kovra.KindOf(err) != kovra.NotFound {
+	if err != nil && !hasLeft(s.r, err) && kovra.KindOf(err) != kovra.NotFound {
 		v.Log.ErrorContext(ctx, "stream failed", "log", log.Key.String(), "err", err)
 	}
 	return nil // the answer has begun; who is still there asks again

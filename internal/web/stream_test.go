@@ -20,21 +20,21 @@ import (
 	"kovra.dev/chatops/internal/kovra"
 )
 
-func newCancel(t testing.TB) (context.Context, context.CancelFunc) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(cancel)
+func newCancel(tb testing.TB) (context.Context, context.CancelFunc) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
+	tb.Cleanup(cancel)
 	return ctx, cancel
 }
 
 // event is one of a stream; a comment has no name.
 type event struct{ name, id, data string }
 
-func (e event) line(t testing.TB) wireLine {
-	t.Helper()
+func (e event) line(tb testing.TB) wireLine {
+	tb.Helper()
 	var l wireLine
 	if err := json.Unmarshal([]byte(e.data), &l); err != nil || strconv.Itoa(l.N) != e.id {
-		t.Fatalf("%+v: %v", e, err)
+		tb.Fatalf("%+v: %v", e, err)
 	}
 	return l
 }
@@ -68,8 +68,8 @@ func (r events) next() (event, error) {
 	}
 }
 
-func parseEvents(t testing.TB, body string) []event {
-	t.Helper()
+func parseEvents(tb testing.TB, body string) []event {
+	tb.Helper()
 	var out []event
 	for r := (events{bufio.NewReader(strings.NewReader(body))}); ; {
 		e, err := r.next()
@@ -77,7 +77,7 @@ func parseEvents(t testing.TB, body string) []event {
 			return out
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		out = append(out, e)
 	}
@@ -128,14 +128,6 @@ func (r reader) until(name string) event {
 		if e.name == name {
 			return e
 		}
-	}
-}
-
-// ends fails if anything but the end of the connection comes.
-func (r reader) ends() {
-	r.Helper()
-	if e, err := r.next(); err == nil {
-		r.Fatalf("after the end: %+v", e)
 	}
 }
 
@@ -382,11 +374,11 @@ func (w *world) streams() int {
 }
 
 // within waits for something that happens soon.
-func within(t testing.TB, what string, done func() bool) {
-	t.Helper()
+func within(tb testing.TB, what string, done func() bool) {
+	tb.Helper()
 	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not within 20 s", what)
+			tb.Fatalf("%s: not within 20 s", what)
 		}
 	}
 }

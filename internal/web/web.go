@@ -11,7 +11,6 @@ package web
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -109,8 +108,8 @@ func (v *Viewer) open(next answer, refuse func(http.ResponseWriter, *http.Reques
 		if err == nil {
 			err = next(w, r, log)
 		}
-		if err == nil || errors.Is(err, errLeft) || r.Context().Err() != nil {
-			return // nobody is left to be told anything
+		if err == nil || hasLeft(r, err) {
+			return
 		}
 		no := refusalOf(err)
 		if no.status == http.StatusInternalServerError {
@@ -121,9 +120,10 @@ func (v *Viewer) open(next answer, refuse func(http.ResponseWriter, *http.Reques
 }
 
 func (v *Viewer) find(r *http.Request, touch bool) (kovra.Log, error) {
-	key, ok := v.DB.OpenLink(r.PathValue("link"))
-	if !ok {
-		return kovra.Log{}, noSuchLink
+	link := r.PathValue("link")
+	key, ok := v.DB.OpenLink(link)
+	if !ok || strings.ContainsAny(link, "\r\n") { // base64 passes over them, but we gave no such link
+		return kovra.Log{}, errNoSuchLink
 	}
 	log, err := v.Logs.Find(r.Context(), key)
 	switch {

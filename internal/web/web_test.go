@@ -36,16 +36,16 @@ type world struct {
 // testKey is the log that most tests are about.
 var testKey = kovra.LogKey{Kind: kovra.JobLog, Project: 7, ID: 4711}
 
-func newWorld(t testing.TB) *world {
-	t.Helper()
-	w := &world{TB: t, said: &bytes.Buffer{}, at: time.Now()}
-	dir := t.TempDir()
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
+	w := &world{TB: tb, said: &bytes.Buffer{}, at: time.Now()}
+	dir := tb.TempDir()
 	var err error
-	w.db, err = storage.Open(t.Context(), storage.Options{
+	w.db, err = storage.Open(tb.Context(), storage.Options{
 		Path: filepath.Join(dir, "kovra.db"), Key: [][]byte{bytes.Repeat([]byte{1}, 32)}, Now: w.now,
 	})
 	w.must(err)
-	w.logs, err = storage.OpenLogs(t.Context(), storage.LogsOptions{Path: filepath.Join(dir, "logs.db"), Now: w.now})
+	w.logs, err = storage.OpenLogs(tb.Context(), storage.LogsOptions{Path: filepath.Join(dir, "logs.db"), Now: w.now})
 	w.must(err)
 	w.logs.OnChange(func(id int64) {
 		w.mu.Lock()
@@ -55,11 +55,11 @@ func newWorld(t testing.TB) *world {
 	w.viewer = New(Options{DB: w.db, Logs: w.logs, Log: slog.New(slog.NewTextHandler(w.said, nil)), Heartbeat: time.Minute})
 	w.viewer.patience = 0
 	w.server = httptest.NewUnstartedServer(w.viewer.Handler())
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		w.viewer.Stop()
 		w.server.Close()
 		if w.said.Len() > 0 {
-			t.Errorf("our own log has: %s", w.said)
+			tb.Errorf("our own log has: %s", w.said)
 		}
 		w.must(w.logs.Close())
 		w.must(w.db.Close())
@@ -131,8 +131,15 @@ func (w *world) url(rest string) string {
 	return w.server.URL + "/logs/" + w.db.LogLink(testKey) + rest
 }
 
+// reply is an answer without its body.
+type reply struct {
+	Status     string
+	StatusCode int
+	Header     http.Header
+}
+
 // ask sends a request as given; the body comes unpacked only if the client did that.
-func (w *world) ask(method, url string, header ...string) (*http.Response, string) {
+func (w *world) ask(method, url string, header ...string) (reply, string) {
 	w.Helper()
 	req, err := http.NewRequestWithContext(w.Context(), method, url, nil)
 	w.must(err)
@@ -145,7 +152,7 @@ func (w *world) ask(method, url string, header ...string) (*http.Response, strin
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	w.must(err)
-	return res, string(body)
+	return reply{res.Status, res.StatusCode, res.Header}, string(body)
 }
 
 func (w *world) get(rest string) string {
@@ -367,7 +374,7 @@ func TestLinksThatOpenNothing(t *testing.T) {
 	w := newWorld(t).serve()
 	w.keep(numbered(1, 1)...)
 	link := w.db.LogLink(testKey)
-	for _, bad := range []string{"x", link + "A", link[1:], strings.ToUpper(link), link + "%2F", "..%2f" + link, link + "%00", "%ff", w.db.LogLink(testKey)[:20]} {
+	for _, bad := range []string{"x", link + "A", link[1:], strings.ToUpper(link), link + "%2F", "..%2f" + link, link + "%00", link + "%0a", "%0d" + link, "%ff", w.db.LogLink(testKey)[:20]} {
 		for _, rest := range []string{"", "/info", "/lines", "/search?q=a", "/raw", "/stream"} {
 			res, body := w.ask(http.MethodGet, w.server.URL+"/logs/"+bad+rest)
 			kind, want := kindJSON, `{"error":"This link opens no log."}`
