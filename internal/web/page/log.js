@@ -134,10 +134,11 @@ export class Log {
 	setOnly(only, n) {
 		const row = this.window.row(n);
 		const offset = row ? this.window.offset(row) : this.window.height / 3;
+		const context = only ? 0 : this.window.height / 5; // who asks for all lines wants to see some before it
 		this.#only = only;
-		if (!only) this.folds.reveal(n);
+		if (!only && this.folds.reveal(n)) this.onFold();
 		this.#build();
-		this.window.show(this.#view, this.#view.position(n), Math.max(0, offset));
+		this.window.show(this.#view, this.#view.position(n), Math.round(Math.max(context, offset)));
 	}
 
 	setCurrent(n) {

@@ -40,6 +40,7 @@ async function open() {
 	showInfo();
 	log.selected = range;
 	log.setTotal(info.lines);
+	leftAt = info.lines;
 	if (range) goTo(range);
 	else if (["running", "canceling", "failed"].includes(info.status)) log.goEnd();
 	showState();
