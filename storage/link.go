@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"strings"
 
 	"kovra.dev/chatops/internal/kovra"
 )
@@ -32,7 +33,7 @@ func (db *DB) LogLink(k kovra.LogKey) string {
 // OpenLink returns the log that a link opens, if any of our keys has signed it.
 func (db *DB) OpenLink(link string) (kovra.LogKey, bool) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(link)
-	if err != nil || len(raw) <= linkMAC {
+	if err != nil || len(raw) <= linkMAC || strings.ContainsAny(link, "\r\n") { // which the decoder would skip
 		return kovra.LogKey{}, false
 	}
 	b, mac := raw[:len(raw)-linkMAC], raw[len(raw)-linkMAC:]

@@ -61,7 +61,7 @@ func TestLogLinkCannotBeMade(t *testing.T) {
 			t.Fatalf("with bit %d changed it opens %v", bit, got)
 		}
 	}
-	for _, bad := range []string{"", "-", "j", link[:len(link)-1], link + "A", link + "=", "../" + link, base64.StdEncoding.EncodeToString(raw) + " ", "💥"} {
+	for _, bad := range []string{"", "-", "j", link[:len(link)-1], link + "A", link + "=", link + "\n", link[:4] + "\r\n" + link[4:], "../" + link, base64.StdEncoding.EncodeToString(raw) + " ", "💥"} {
 		if got, ok := db.OpenLink(bad); ok {
 			t.Errorf("%q opens %v", bad, got)
 		}

@@ -120,9 +120,8 @@ func (v *Viewer) open(next answer, refuse func(http.ResponseWriter, *http.Reques
 }
 
 func (v *Viewer) find(r *http.Request, touch bool) (kovra.Log, error) {
-	link := r.PathValue("link")
-	key, ok := v.DB.OpenLink(link)
-	if !ok || strings.ContainsAny(link, "\r\n") { // base64 passes over them, but we gave no such link
+	key, ok := v.DB.OpenLink(r.PathValue("link"))
+	if !ok {
 		return kovra.Log{}, errNoSuchLink
 	}
 	log, err := v.Logs.Find(r.Context(), key)
