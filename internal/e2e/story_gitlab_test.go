@@ -46,6 +46,10 @@ var gitlabCommands = map[string]storyCommand{
 	"addhook":   gitlabAddHook,
 	"wait":      gitlabWait,
 	"later":     gitlabLater,
+	"record":    gitlabRecord,
+	"write":     gitlabWrite,
+	"traces":    gitlabTraces,
+	"erase":     onJob((*gitlabsim.Server).EraseJob),
 }
 
 var roles = map[string]int{

@@ -20,6 +20,7 @@ var slackCommands = map[string]storyCommand{
 	"invite":  slackInvite,
 	"kick":    slackKick,
 	"archive": slackArchive,
+	"share":   slackShare,
 	"slash":   slackSlash,
 	"click":   slackClick,
 	"rush":    slackRush,
@@ -115,6 +116,9 @@ func slackArchive(s *story, c *scriptLine) error {
 	return nil
 }
 
+// slack share CHANNEL lets another organisation into a channel.
+func slackShare(s *story, c *scriptLine) error { return s.slack.Share(s.ctx, channelID(c.args[0])) }
+
 // slack slash WHO CHANNEL LINE types a command; the output is the private answer. With !
 // nothing but an error may come back.
 func slackSlash(s *story, c *scriptLine) error {
@@ -147,6 +151,10 @@ func (s *story) seen(c *scriptLine, seen slacksim.Seen, err error) error {
 	}
 	for block, text := range seen.Errors {
 		lines = append(lines, block+": "+text)
+	}
+	if log, ok := strings.CutPrefix(seen.URL, s.publicURL+"/logs/"); ok {
+		link, _, _ := strings.Cut(log, "#")
+		c.ts.Setenv("LOG", "/logs/"+link)
 	}
 	if seen.URL != "" {
 		lines = append(lines, "opens "+seen.URL)
@@ -494,6 +502,7 @@ func calm(thread string) string {
 
 var (
 	dates = regexp.MustCompile(`[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d{2} [AP]M`)
+	logs  = regexp.MustCompile(`PUBLIC/logs/[\w-]+`)
 	spans = regexp.MustCompile(`( ·| in| after) (under )?(\d+h )?(\d+m )?\d+s\b`)
 )
 
@@ -504,7 +513,7 @@ func (s *story) plain(text string) string {
 	for name, url := range map[string]string{"PUBLIC": s.publicURL, "GITLAB": s.labURL, "SLACK": s.slackURL} {
 		text = strings.ReplaceAll(text, url, name)
 	}
-	return text
+	return logs.ReplaceAllString(text, "PUBLIC/logs/LINK")
 }
 
 // slack links CHANNEL prints the addresses that the messages lead to.

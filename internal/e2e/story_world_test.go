@@ -51,6 +51,8 @@ type story struct {
 	log   []byte   // what all its lives wrote to standard error
 	paths []string // of the projects, by id
 	kept  map[string]slacksim.Message
+
+	followers map[string]*follower // of logs, by name
 }
 
 type storyKey struct{}
@@ -60,7 +62,7 @@ type storyKey struct{}
 func newStory(ctx context.Context, e *testscript.Env, program string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	transport := &http.Transport{}
-	s := &story{ctx: ctx, dir: e.WorkDir, program: program, client: &http.Client{Transport: transport}, kept: map[string]slacksim.Message{}}
+	s := &story{ctx: ctx, dir: e.WorkDir, program: program, client: &http.Client{Transport: transport}, kept: map[string]slacksim.Message{}, followers: map[string]*follower{}}
 	front := httptest.NewServer(s.front(transport))
 	s.publicURL = front.URL
 	s.slack = slacksim.New(slacksim.Options{RequestURL: front.URL, Transport: transport})
@@ -214,12 +216,13 @@ func (c *scriptLine) want(min, max int) error {
 
 func (c *scriptLine) number(i int) (int, error) { return strconv.Atoi(c.args[i]) }
 
-// storyCommands are the commands of scripts: gitlab, slack, kovra and web.
+// storyCommands are the commands of scripts: gitlab, slack, kovra, log and web.
 func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"gitlab": storyGroup("gitlab", gitlabCommands, "in", "as", "trace", "source", "inputs", "reason"),
 		"slack":  storyGroup("slack", slackCommands, "in", "old"),
 		"kovra":  storyGroup("kovra", kovraCommands),
+		"log":    storyGroup("log", logCommands, "after", "last"),
 		"web":    storyGroup("web", webCommands),
 	}
 }
