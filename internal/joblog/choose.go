@@ -2,13 +2,18 @@ package joblog
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 const (
 	maxFurther      = 3 // matches shown beside the first
-	maxFurtherLines = 3 // lines of each
+	maxFurtherLines = 4 // lines of each
+	nearWeight      = 3 // what weighs so much less than the heaviest is as good; the error stream weighs that
+	otherWeight     = 5 // what weighs so much less and is of another kind is left out
+	firstLines      = 6 // of the block behind the first match, before anything else is shown
+	moreLines       = 9 // of it, before the blocks of other matches
 )
 
 // excerpt chooses the lines, after the last line was seen.
@@ -21,9 +26,11 @@ func (c *cutter) excerpt() Excerpt {
 	for _, line := range c.over {
 		p.must(line, c.opts.MaxBytes/4)
 	}
-	if hits := c.cause(); len(hits) > 0 {
-		e.First = p.addHits(hits)
+	if f := c.cause(); len(f.hits) > 0 {
+		e.First = p.addFound(f)
+		p.addLasting(c.lasting)
 	} else {
+		p.addLasting(c.lasting)
 		e.First = p.addTail(c.lastLines())
 	}
 	e.Lines = p.result()
@@ -35,21 +42,21 @@ func (c *cutter) excerpt() Excerpt {
 }
 
 // cause gives the matches that explain the end, none if nothing does.
-func (c *cutter) cause() []*hit {
+func (c *cutter) cause() found {
 	end := ""
 	if c.end != nil {
 		end = c.end.text
 	}
 	switch {
 	case strings.HasPrefix(end, "Job succeeded"), strings.Contains(end, "execution took longer than"), len(c.over) > 0:
-		return nil
+		return found{}
 	case strings.Contains(end, "(system failure)") && heaviest(c.hits) < goodWeight:
-		return nil
+		return found{}
 	}
-	if heaviest(c.earlier) > 0 && heaviest(c.hits) < sureWeight && c.printed <= briefLines+1 {
+	if heaviest(c.earlier.hits) > 0 && heaviest(c.hits) < sureWeight && c.printed <= briefLines+1 {
 		return c.earlier // the command itself is one of the lines counted
 	}
-	return c.hits
+	return c.found
 }
 
 func (c *cutter) lastLines() []shown {
@@ -58,6 +65,9 @@ func (c *cutter) lastLines() []shown {
 		n++ // the last line takes the place of the one that ended the job
 	}
 	if lines := c.tail(&c.recent, n); len(lines) > 0 {
+		if c.command != nil && c.command.n < lines[0].n {
+			lines[0] = *c.command // rather than one line more
+		}
 		return lines
 	}
 	if c.end != nil {
@@ -73,37 +83,88 @@ type picker struct {
 	refused      bool
 }
 
-// addHits shows the first of the heaviest matches with its block, then others as
-// far as there is room, and gives the line of the first.
-func (p *picker) addHits(hits []*hit) int {
+// addFound shows the first of the heaviest matches with what belongs to it, what sums up,
+// then other matches as far as there is room, and gives the line of the first.
+func (p *picker) addFound(f found) int {
+	hits := f.hits
 	slices.SortFunc(hits, func(a, b *hit) int { return cmp.Compare(a.n, b.n) })
-	least := heaviest(hits) * 9 / 10
+	least := heaviest(hits) - nearWeight
 	first := slices.IndexFunc(hits, func(h *hit) bool { return h.weight >= least })
 	main := hits[first]
 	p.must(main.line, p.bytes)
-	p.addAll(main.behind)
+	p.addAll(main.behind[:min(len(main.behind), firstLines)])
+	for _, line := range []*shown{main.command, main.heading} {
+		if line != nil {
+			p.add(*line)
+		}
+	}
 	for _, line := range slices.Backward(main.before) {
 		p.add(line)
 	}
-	if main.command != nil {
-		p.add(*main.command)
+	for _, sum := range f.sums {
+		p.addAll(sum.lines)
 	}
-	further := 0
+	if place := placeIn(main.behind); place != nil {
+		p.add(*place)
+	}
+	further := p.further(main, hits[first+1:])
+	for _, h := range further {
+		p.add(h.line)
+		p.addAll(h.before)
+		p.addAll(h.behind[:min(len(h.behind), 1)])
+	}
+	p.addAll(main.behind[:min(len(main.behind), moreLines)])
+	for _, h := range further {
+		p.addAll(h.behind[:min(len(h.behind), maxFurtherLines)])
+	}
+	p.addAll(main.behind)
+	return main.n
+}
+
+var sourcePlace = regexp.MustCompile(`(?:^|[\s(/"'])[\w.@+-]+\.[A-Za-z]{1,6}:\d+`)
+
+// placeIn gives the first line that names a line of source, nil if none does.
+func placeIn(lines []shown) *shown {
+	for i := range lines {
+		if sourcePlace.MatchString(lines[i].text) {
+			return &lines[i]
+		}
+	}
+	return nil
+}
+
+// further gives the matches that are about as heavy as main and say something else, those
+// of its kind first.
+func (p *picker) further(main *hit, hits []*hit) []*hit {
+	var same, other []*hit
 	said := map[string]bool{bareMessage(main.line.text): true}
-	for _, h := range hits[first+1:] {
+	for _, h := range hits {
 		message := bareMessage(h.line.text)
 		if h.weight*10 < main.weight*8 || p.has(h.n) || said[message] {
 			continue
 		}
 		said[message] = true
-		if further++; further > maxFurther {
-			p.refused = true
-			break
+		switch {
+		case h.kind == main.kind:
+			same = append(same, h)
+		case h.weight >= main.weight-otherWeight:
+			other = append(other, h)
 		}
+	}
+	all := append(same, other...)
+	if len(all) > maxFurther {
+		p.refused = true
+		all = all[:maxFurther]
+	}
+	return all
+}
+
+// addLasting shows what went wrong before the section that failed.
+func (p *picker) addLasting(hits []*hit) {
+	for _, h := range hits {
 		p.add(h.line)
 		p.addAll(h.behind[:min(len(h.behind), maxFurtherLines)])
 	}
-	return main.n
 }
 
 // addTail shows the last lines, the very last first if there is not room for all.
@@ -113,7 +174,9 @@ func (p *picker) addTail(lines []shown) int {
 		if !p.add(line) {
 			break
 		}
-		first = line.n
+		if first == 0 || first == line.n+1 {
+			first = line.n // not the command far above
+		}
 	}
 	return first
 }

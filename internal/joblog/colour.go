@@ -16,8 +16,8 @@ const (
 
 	backShift = 5
 
-	black uint8 = 1 // the first of the sixteen colours
-	white uint8 = 8
+	black Style = 1 // the first of the sixteen colours
+	white Style = 8
 
 	maxSpans        = 500 // of one line; what follows is plain
 	maxHeldColours  = 256 // bytes of sequences kept of what was drawn over or cut
@@ -26,7 +26,7 @@ const (
 
 // pen is the state of a terminal that says how the next text will look.
 type pen struct {
-	text, back uint8 // 0: none; 1 to 16
+	text, back Style // 0: none; 1 to 16
 	marks      Style
 	inverse    bool
 }
@@ -42,7 +42,7 @@ func (p pen) style() Style {
 			back = white
 		}
 	}
-	return Style(text) | Style(back)<<backShift | p.marks
+	return text | back<<backShift | p.marks
 }
 
 // skim takes over the colours of what is not shown itself.
@@ -63,13 +63,13 @@ func (p *pen) apply(seq []byte) {
 	if !isColours(seq) {
 		return
 	}
-	var held [maxColourParams]int
+	var held [maxColourParams]uint16
 	params := colourParams(held[:0], seq[2:len(seq)-1])
 	for len(params) > 0 {
 		used := 1
 		switch v := params[0]; {
 		case v == 38 || v == 48 || v == 58:
-			var colour uint8
+			var colour Style
 			colour, used = extendedColour(params)
 			switch {
 			case colour == 0 || v == 58:
@@ -94,25 +94,25 @@ func isColours(seq []byte) bool {
 }
 
 // colour is for the parameters from 30 on that stand alone.
-func (p *pen) colour(v int) {
+func (p *pen) colour(v uint16) {
 	switch {
 	case v <= 37:
-		p.text = black + uint8(v-30)
+		p.text = black + Style(v-30)
 	case v == 39:
 		p.text = 0
 	case v >= 40 && v <= 47:
-		p.back = black + uint8(v-40)
+		p.back = black + Style(v-40)
 	case v == 49:
 		p.back = 0
 	case v >= 90 && v <= 97:
-		p.text = black + 8 + uint8(v-90)
+		p.text = black + 8 + Style(v-90)
 	case v >= 100 && v <= 107:
-		p.back = black + 8 + uint8(v-100)
+		p.back = black + 8 + Style(v-100)
 	}
 }
 
 // mark is for the parameters under 30.
-func (p *pen) mark(v int) {
+func (p *pen) mark(v uint16) {
 	switch v {
 	case 0:
 		*p = pen{}
@@ -143,11 +143,11 @@ func (p *pen) mark(v int) {
 
 // colourParams reads numbers parted by semicolons or colons. A missing one is 0; the
 // empty colour space in 38:2::r:g:b is left out.
-func colourParams(dst []int, b []byte) []int {
-	value := 0
+func colourParams(dst []uint16, b []byte) []uint16 {
+	value := uint16(0)
 	for i := 0; ; i++ {
 		if i < len(b) && isDigit(b[i]) {
-			value = min(value*10+int(b[i]-'0'), 1<<20)
+			value = min(value*10+uint16(b[i]-'0'), 999) // no number with a meaning is greater
 			continue
 		}
 		if i < len(b) && b[i] != ';' && b[i] != ':' {
@@ -166,7 +166,7 @@ func colourParams(dst []int, b []byte) []int {
 
 // extendedColour reads 38;5;n and 38;2;r;g;b (48 and 58 likewise) and tells how many
 // parameters it took. Colour 0: damaged.
-func extendedColour(params []int) (colour uint8, used int) {
+func extendedColour(params []uint16) (colour Style, used int) {
 	switch {
 	case len(params) >= 3 && params[1] == 5:
 		return nearestOf256(params[2]), 3
@@ -176,17 +176,17 @@ func extendedColour(params []int) (colour uint8, used int) {
 	return 0, len(params)
 }
 
-func nearestOf256(n int) uint8 {
+func nearestOf256(n uint16) Style {
 	switch {
 	case n > 255:
 		return 0
 	case n < 16:
-		return black + uint8(n)
+		return black + Style(n)
 	case n >= 232:
 		grey := 8 + 10*(n-232)
 		return nearest(grey, grey, grey)
 	}
-	level := func(v int) int {
+	level := func(v uint16) uint16 {
 		if v == 0 {
 			return 0
 		}
@@ -198,7 +198,7 @@ func nearestOf256(n int) uint8 {
 
 // nearest gives the one of the sixteen colours that says the same: its hue, and
 // whether it is bright. A distance in space would turn soft colours into grey.
-func nearest(r, g, b int) uint8 {
+func nearest(r, g, b uint16) Style {
 	most, least := max(r, g, b), min(r, g, b)
 	if most > 255 {
 		return 0
@@ -216,7 +216,7 @@ func nearest(r, g, b int) uint8 {
 	}
 	middle := (most + least) / 2
 	hue := black
-	for i, v := range [...]int{r, g, b} {
+	for i, v := range [...]uint16{r, g, b} {
 		if v > middle {
 			hue += 1 << i
 		}

@@ -19,6 +19,11 @@ const (
 	suspectWeight = 50 // what weighs less is no more than a word that often stands in errors
 
 	maxTraceback = 500 // what is longer is none
+	maxHush      = 200
+	maxForeign   = 60 // calls of code that is not the job's, left out of one block
+	maxSums      = 3
+	maxHeadings  = 64 // steps that run at the same time
+	maxLasting   = 2
 )
 
 // shown is a line made ready to be shown: masked and cut to length.
@@ -27,20 +32,6 @@ type shown struct {
 	text   string
 	indent int
 	blank  bool
-}
-
-// hit is one match with the lines that belong to it.
-type hit struct {
-	n       int
-	weight  int
-	block   block
-	left    int // lines still to take
-	after   int
-	taken   int
-	before  []shown // nearest last
-	line    shown
-	behind  []shown
-	command *shown
 }
 
 // recent keeps the last lines of the log as they came.
@@ -74,6 +65,12 @@ func (r *recent) back(i int) *slot {
 	return &r.slots[(r.count-1-i)%recentLines]
 }
 
+// found is what one command printed that may explain a failure.
+type found struct {
+	hits []*hit
+	sums []summary
+}
+
 // cutter looks at every line once and keeps what an excerpt may need.
 type cutter struct {
 	scan *scanner
@@ -89,9 +86,13 @@ type cutter struct {
 	rest    recent // lines of clean-up sections
 	command *shown
 	printed int    // lines since the command
-	hits    []*hit // of the present command
-	open    []*hit // of these, the ones that still take lines
-	earlier []*hit // of the best command before it
+	found          // by the present command
+	open    []*hit // of its hits, the ones that still take lines
+	earlier found  // by the best command before it
+	lasting []*hit // of any section
+	heads   map[string]shown
+	hush    hush
+	acquits bool // the lines that come name tests that passed in the end
 	end     *shown
 	over    []shown // what the runner said when it stopped collecting
 	overDue int
@@ -100,7 +101,7 @@ type cutter struct {
 }
 
 func newCutter(scan *scanner, know *Knowledge, opts Options) *cutter {
-	return &cutter{scan: scan, know: know, opts: opts, mask: opts.Mask.Fork()}
+	return &cutter{scan: scan, know: know, opts: opts, mask: opts.Mask.Fork(), heads: map[string]shown{}}
 }
 
 // look is what is known of the present line.
@@ -116,6 +117,8 @@ type look struct {
 	masked string
 	match  *pattern
 	at     int // where it matches
+	worker string
+	hushed bool
 }
 
 // line takes the next line. Almost all lines end after the filter and a copy
@@ -132,7 +135,8 @@ func (c *cutter) line(l *rawLine) error {
 	}
 	v.command = len(v.raw) > 2 && v.raw[0] == '$' && v.raw[1] == ' '
 	v.interest = c.know.glance(v.raw)
-	near := v.interest != noInterest || v.red || v.hidden || v.command || len(c.open) > 0 || c.overDue > 0
+	near := v.interest != noInterest || v.red || v.hidden || v.command || len(c.open) > 0 || c.overDue > 0 || c.acquits
+	v.hushed = c.hush.on && c.hushes(v.raw)
 	switch {
 	case c.opts.Each != nil:
 		if err := c.handOver(&v); err != nil {
@@ -140,7 +144,7 @@ func (c *cutter) line(l *rawLine) error {
 		}
 	case near:
 		v.masked = c.mask.Line(plainText(v.raw))
-		v.match, v.at = c.know.match(v.masked, v.interest, c.floor(l.stream))
+		c.find(&v, c.floor(l.stream))
 	}
 	if near && c.consider(&v) || l.header && !v.command || isChatter(v.raw) {
 		return nil
@@ -154,14 +158,22 @@ func (c *cutter) line(l *rawLine) error {
 	return nil
 }
 
+// find looks for the pattern that the line fits.
+func (c *cutter) find(v *look, floor int) {
+	v.match, v.at, v.worker = c.know.match(v.masked, v.interest, floor)
+	if v.hushed && v.match != nil && v.match.block < jobEnd {
+		v.match = nil
+	}
+}
+
 // handOver takes a closer look at the line and gives it to Options.Each.
 func (c *cutter) handOver(v *look) error {
 	out := v.line()
 	v.masked = c.mask.Line(out.Text)
 	out.Spans = moveSpans(out.Spans, out.Text, v.masked)
 	out.Text = v.masked
-	v.match, v.at = c.know.match(v.masked, v.interest, 0)
-	out.Suspect = v.match != nil && v.match.weight >= suspectWeight && v.match.block != jobPassed
+	c.find(v, 0)
+	out.Suspect = v.match != nil && v.match.weight >= suspectWeight && v.match.block != jobPassed && !v.match.controls()
 	if err := c.opts.Each(out); err != nil {
 		return fmt.Errorf("hand over line %d: %w", out.N, err)
 	}
@@ -178,14 +190,16 @@ func (c *cutter) enter() {
 	}
 	c.base = base
 	c.closeHits()
+	c.hush.on, c.acquits = false, false
 	if base == "" {
 		c.phase = phaseWork
 		return
 	}
 	c.phase = sectionPhase(base)
 	if c.phase == phaseWork && isRunnerSection(base) {
-		c.hits, c.earlier, c.command = nil, nil, nil
+		c.found, c.earlier, c.command = found{}, found{}, nil
 		c.recent.count = 0
+		clear(c.heads)
 	}
 }
 
@@ -225,12 +239,22 @@ func (c *cutter) consider(v *look) bool {
 		return false
 	}
 	c.extend(line)
+	if c.acquits {
+		c.acquit(line)
+	}
 	switch {
-	case p != nil && p.block == never:
+	case p != nil && p.controls():
+		c.control(p, line)
 	case p != nil && p.weight > c.floor(v.stream):
-		c.admit(line, p.weight+bonus(v.stream), p)
-	case v.red && !line.blank:
-		c.admit(line, redWeight, &redLine)
+		c.admit(line, p.weight+bonus(v.stream), p, v.worker)
+	case v.red && !line.blank && !v.hushed:
+		c.admit(line, redWeight, &redLine, "")
+	}
+	if p != nil && p.sums > 0 {
+		c.sumUp(p, line)
+	}
+	if mark, ok := c.know.heading(v.masked); ok && len(c.heads) < maxHeadings {
+		c.heads[mark] = line
 	}
 	return false
 }
@@ -261,10 +285,12 @@ func (c *cutter) closeHits() { c.open = c.open[:0] }
 func (c *cutter) nextCommand(n int, text string) {
 	c.closeHits()
 	best := heaviest(c.hits)
-	if best >= sureWeight && best >= heaviest(c.earlier) && !isTolerated(c.command) {
-		c.earlier = c.hits
+	if best >= sureWeight && best >= heaviest(c.earlier.hits) && !isTolerated(c.command) {
+		c.earlier = c.found
 	}
-	c.hits, c.printed = nil, 0
+	c.found, c.printed = found{}, 0
+	c.hush.on, c.acquits = false, false
+	clear(c.heads)
 	line := c.show(n, text, 0)
 	c.command = &line
 }
@@ -290,58 +316,6 @@ func (c *cutter) extend(line shown) {
 	c.open = slices.DeleteFunc(c.open, func(h *hit) bool { return !h.take(line) })
 }
 
-// take adds a line behind the hit; false: the hit is complete.
-func (h *hit) take(line shown) bool {
-	if h.left <= 0 || isBoundary(line.text) {
-		return false
-	}
-	switch h.block {
-	case alone, paragraph:
-		if line.blank {
-			return false
-		}
-	case indented:
-		if !line.blank && line.indent <= h.line.indent {
-			return false
-		}
-	case traceback:
-		return h.takeCall(line)
-	default: // the other blocks end by their count, not by what a line looks like
-	}
-	h.behind = append(h.behind, line)
-	h.left--
-	return h.left > 0
-}
-
-// takeCall adds a line of a traceback. The exception comes last, and before it
-// the innermost calls, which tell most; so the first ones make room.
-func (h *hit) takeCall(line shown) bool {
-	if len(h.behind) >= h.after {
-		h.behind = append(h.behind[:0], h.behind[1:]...)
-	}
-	h.behind = append(h.behind, line)
-	h.taken++
-	return h.taken < maxTraceback && (line.blank || line.indent > h.line.indent)
-}
-
-func indentOf(text string) int {
-	n := 0
-	for n < len(text) && (text[n] == ' ' || text[n] == '\t') {
-		n++
-	}
-	return n
-}
-
-// isBoundary tells lines at which something else begins.
-func isBoundary(text string) bool {
-	for _, start := range [...]string{"=== ", "=====", "_____", "--- PASS", "ok  \t", "PASS", "╵", "npm error A complete log", "npm ERR! A complete log"} {
-		if strings.HasPrefix(text, start) {
-			return true
-		}
-	}
-	return false
-}
-
 // bonus is what a match weighs more for standing in the error stream.
 func bonus(stream byte) int {
 	if stream == 'E' {
@@ -363,7 +337,7 @@ func (c *cutter) floor(stream byte) int {
 }
 
 // admit keeps a match, unless enough are kept that are as heavy and earlier.
-func (c *cutter) admit(line shown, weight int, p *pattern) {
+func (c *cutter) admit(line shown, weight int, p *pattern, worker string) {
 	if len(c.hits) >= maxHits {
 		last := 0
 		for i, h := range c.hits {
@@ -374,30 +348,55 @@ func (c *cutter) admit(line shown, weight int, p *pattern) {
 		if c.hits[last].weight >= weight {
 			return
 		}
-		dropped := c.hits[last]
-		c.hits = slices.Delete(c.hits, last, last+1)
-		c.open = slices.DeleteFunc(c.open, func(h *hit) bool { return h == dropped })
+		c.drop(last)
 	}
 	h := &hit{
-		n: line.n, weight: weight, block: p.block, left: p.after, after: p.after,
-		line: line, command: c.command,
+		n: line.n, weight: weight, kind: p, block: p.block, left: p.after, after: p.after,
+		line: line, command: c.command, worker: worker, heading: c.headingOf(line),
 	}
-	h.before = c.context(p.before)
+	if head, ok := c.heads["==="]; ok {
+		h.test = testName(head.text)
+	}
+	if p.block == indented && strings.Contains(line.text, "--- FAIL: ") {
+		c.convict(h)
+	}
+	if worker != "" {
+		h.line.indent = indentOf(line.text[len(worker):])
+	}
+	h.before = c.context(p.before, stepMark(line.text))
 	c.hits = append(c.hits, h)
+	if p.lasts && len(c.lasting) < maxLasting {
+		c.lasting = append(c.lasting, h)
+	}
 	if h.left > 0 {
 		c.open = append(c.open, h)
 	}
 }
 
+// headingOf finds what line stands under.
+func (c *cutter) headingOf(line shown) *shown {
+	mark, _, _ := strings.Cut(line.text, " ")
+	for _, mark := range [...]string{mark, ""} {
+		if head, ok := c.heads[mark]; ok {
+			return &head
+		}
+	}
+	return nil
+}
+
 // context gives up to n lines before the present one, as far as they belong to it.
-func (c *cutter) context(n int) []shown {
+// Lines of other steps than mark do not.
+func (c *cutter) context(n int, mark string) []shown {
 	var lines []shown
-	for i := range n {
+	for i := 0; len(lines) < n; i++ {
 		s := c.recent.back(i)
 		if s == nil || s.command {
 			break
 		}
 		line := c.remembered(s)
+		if other := stepMark(line.text); mark != "" && other != "" && other != mark {
+			continue
+		}
 		if line.blank || isBoundary(line.text) {
 			break
 		}

@@ -239,7 +239,7 @@ func TestKnowledgeQuiet(t *testing.T) {
 		"test parse::error ... ok", "THE SOFTWARE IS PROVIDED WITHOUT WARRANTY, licence terminated", "12 passed", "an ordinary line", "",
 	}
 	for _, line := range quiet {
-		if p, _ := k.match(line, fullInterest, 0); p != nil {
+		if p, _, _ := k.match(line, fullInterest, 0); p != nil && !p.controls() {
 			t.Errorf("%q is taken for %s (%d)", line, p.name, p.weight)
 		}
 	}
@@ -254,7 +254,7 @@ func TestKnowledgeQuiet(t *testing.T) {
 		"[31mE       ValueError: x":                 "pytest detail",
 	}
 	for line, want := range loud {
-		p, _ := k.match(line, fullInterest, 0)
+		p, _, _ := k.match(line, fullInterest, 0)
 		if p == nil || want != "" && p.name != want {
 			t.Errorf("%q: got %+v, want %s", line, p, want)
 		}
@@ -266,14 +266,16 @@ func TestKnowledgeRefusesBadPatterns(t *testing.T) {
 	bad := []struct {
 		patterns []pattern
 		quiets   []quiet
+		headings []heading
 	}{
 		{patterns: []pattern{{name: "bad", any: []string{"literal"}, expr: "("}}},
 		{patterns: []pattern{{name: "bad", any: []string{"abcd"}, expr: "x"}}},
 		{patterns: []pattern{good}, quiets: []quiet{{expr: "("}}},
 		{patterns: []pattern{good}, quiets: []quiet{{expr: "x", unless: "("}}},
+		{patterns: []pattern{good}, headings: []heading{{expr: "("}}},
 	}
 	for _, b := range bad {
-		if _, err := newKnowledge(b.patterns, b.quiets); err == nil {
+		if _, err := newKnowledge(b.patterns, b.quiets, b.headings); err == nil {
 			t.Errorf("%+v was taken", b)
 		}
 	}
@@ -284,7 +286,7 @@ func TestKnowledgeRefusesBadPatterns(t *testing.T) {
 func TestKnowledgeIsWellFormed(t *testing.T) {
 	names := map[string]bool{}
 	for _, p := range knownPatterns {
-		if names[p.name] || p.weight < 1 || p.weight > 100 && p.weight != endWeight || len(p.any) == 0 {
+		if names[p.name] || (p.weight < 1) != p.controls() || p.weight > 100 && p.weight != endWeight || len(p.any) == 0 {
 			t.Errorf("pattern %+v", p)
 		}
 		names[p.name] = true

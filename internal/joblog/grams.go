@@ -9,7 +9,7 @@ const (
 	gramBytes = 3 // the shortest secret prefix that is looked for, and what is looked at of each
 	gramMask  = 1<<(8*gramBytes) - 1
 	gramBits  = 14
-	gramMul   = 2654435761
+	gramMul   = 0x9e3779b97f4a7c15
 )
 
 // grams tells at a glance which secrets cannot stand in a line. Of each literal
@@ -17,10 +17,10 @@ const (
 // place of the line, whatever the case of letters.
 type grams struct {
 	seen [1 << gramBits / 64]uint64
-	who  map[uint32]uint32 // three bytes to the marks of those that asked for them
+	who  map[uint64]uint32 // three bytes to the marks of those that asked for them
 }
 
-func newGrams() *grams { return &grams{who: map[uint32]uint32{}} }
+func newGrams() *grams { return &grams{who: map[uint64]uint32{}} }
 
 // add notes literal, three bytes at least, under the bits of mark.
 func (g *grams) add(literal string, mark uint32) {
@@ -32,7 +32,7 @@ func (g *grams) add(literal string, mark uint32) {
 	}
 	key := gram3(literal[best], literal[best+1], literal[best+2])
 	g.who[key] |= mark
-	slot := key * gramMul >> (32 - gramBits)
+	slot := key * gramMul >> (64 - gramBits)
 	g.seen[slot/64] |= 1 << (slot % 64)
 }
 
@@ -50,8 +50,8 @@ func rarity(s string) int {
 	return sum
 }
 
-func gram3(a, b, c byte) uint32 {
-	return (uint32(a) | uint32(b)<<8 | uint32(c)<<16) | foldMask>>8
+func gram3(a, b, c byte) uint64 {
+	return (uint64(a) | uint64(b)<<8 | uint64(c)<<16) | foldMask>>8
 }
 
 // marks gives the marks of all literals that may stand in text.
@@ -60,10 +60,10 @@ func (g *grams) marks(text []byte) uint32 {
 	rest := text
 	for len(rest) >= 8 {
 		w := binary.LittleEndian.Uint64(rest) | foldMask<<32 | foldMask
-		a, b, c := uint32(w)&gramMask, uint32(w>>8)&gramMask, uint32(w>>16)&gramMask
-		d, e, f := uint32(w>>24)&gramMask, uint32(w>>32)&gramMask, uint32(w>>40)
+		a, b, c := w&gramMask, w>>8&gramMask, w>>16&gramMask
+		d, e, f := w>>24&gramMask, w>>32&gramMask, w>>40 // six of the eight bytes begin one
 		if g.has(a)|g.has(b)|g.has(c)|g.has(d)|g.has(e)|g.has(f) != 0 {
-			for _, key := range [...]uint32{a, b, c, d, e, f} {
+			for _, key := range [...]uint64{a, b, c, d, e, f} {
 				if g.has(key) != 0 {
 					marks |= g.who[key]
 				}
@@ -81,7 +81,7 @@ func (g *grams) marks(text []byte) uint32 {
 }
 
 // has is 1 if key may be known, else 0.
-func (g *grams) has(key uint32) uint64 {
-	slot := key * gramMul >> (32 - gramBits)
+func (g *grams) has(key uint64) uint64 {
+	slot := key * gramMul >> (64 - gramBits)
 	return g.seen[slot/64] >> (slot % 64) & 1
 }

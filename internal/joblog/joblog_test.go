@@ -21,7 +21,10 @@ type logCase struct {
 
 // logCases reads the logs with which the knowledge was built. Those of the folder
 // untouched are for TestScores alone.
-func logCases(tb testing.TB) []logCase { return logSet(tb, "tuned") }
+func logCases(tb testing.TB) []logCase {
+	tb.Helper()
+	return logSet(tb, "tuned")
+}
 
 func logSet(tb testing.TB, set string) []logCase {
 	tb.Helper()

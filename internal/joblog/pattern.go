@@ -12,15 +12,21 @@ import (
 type block byte
 
 const (
-	alone     block = iota // the line, and what stands close to it in the same paragraph
-	following              // so many lines after it, whatever they are
-	indented               // as long as lines are empty or further in
-	paragraph              // up to an empty line
-	traceback              // indented lines and the one after them; the end of a long one counts
-	never                  // no error at all; only users say so of a line
-	jobEnd                 // the line with which the job failed; not a cause
-	jobPassed              // the line with which it succeeded
-	jobOver                // a remark of the runner after which the log says nothing of the cause
+	alone      block = iota // the line, and what stands close to it in the same paragraph
+	following               // so many lines after it, whatever they are
+	indented                // as long as lines are empty or further in
+	paragraph               // up to an empty line
+	traceback               // indented lines and the one after them; the end of a long one counts
+	goroutine               // what a Go program prints as it dies: the calls of its own code count
+	cancel                  // no error: it says that the one just before it does no harm
+	passed                  // no error: the test that it names has passed, whatever it said
+	acquit                  // no error: the tests named behind it have passed in the end
+	hushText                // no error, nor are the lines up to an empty one: the output of a test that may pass
+	hushDeeper              // likewise, as long as lines are empty or further in
+	never                   // no error at all; only users say so of a line
+	jobEnd                  // the line with which the job failed; not a cause
+	jobPassed               // the line with which it succeeded
+	jobOver                 // a remark of the runner after which the log says nothing of the cause
 )
 
 // pattern is one entry of the knowledge base. The first that matches a line
@@ -35,6 +41,11 @@ type pattern struct {
 	weight        int
 	block         block
 	before, after int
+	// sums: lines of the kind sum up what failed, and are shown beside the cause: the last
+	// one (1), or the first so many.
+	sums int
+	// lasts: what it found may be the cause of failures in later sections.
+	lasts bool
 
 	own  bool     // of a user: not silenced
 	seek []string // of a user, in place of any: what is looked for before the line is taken apart; nil: nothing can be
@@ -55,20 +66,30 @@ type quiet struct {
 	re, not *regexp.Regexp
 }
 
+// heading is a line that names what is going on below it: a task, a step, a file of tests.
+type heading struct {
+	name string
+	any  []string
+	expr string // what the first group matches, if there is one, stands before the lines that belong to it
+
+	re *regexp.Regexp
+}
+
 // Knowledge is what Cut knows of errors. It does not change, so that it may be used by
 // many at a time.
 type Knowledge struct {
 	patterns []pattern
 	quiets   []quiet
+	headings []heading
 	filter   *filter
 	short    *grams    // literals that are too short for filter; nil: none
 	slow     []pattern // those of patterns without a literal
 }
 
 // known is the built-in knowledge, compiled when the first log is read.
-var known = sync.OnceValues(func() (*Knowledge, error) { return newKnowledge(knownPatterns, knownQuiets) })
+var known = sync.OnceValues(func() (*Knowledge, error) { return newKnowledge(knownPatterns, knownQuiets, knownHeadings) })
 
-func newKnowledge(patterns []pattern, quiets []quiet) (*Knowledge, error) {
+func newKnowledge(patterns []pattern, quiets []quiet, headings []heading) (*Knowledge, error) {
 	k := &Knowledge{}
 	literals := []string{"-----begin "} // private keys are followed from their first line
 	for _, p := range patterns {
@@ -85,7 +106,7 @@ func newKnowledge(patterns []pattern, quiets []quiet) (*Knowledge, error) {
 	for _, list := range [][]pattern{k.patterns, k.slow} {
 		most := 0
 		for i := range slices.Backward(list) {
-			if list[i].block == never {
+			if list[i].controls() {
 				most = endWeight // it decides, however little else would count
 			}
 			most = max(most, list[i].weight)
@@ -97,6 +118,14 @@ func newKnowledge(patterns []pattern, quiets []quiet) (*Knowledge, error) {
 			return nil, fmt.Errorf("quiet pattern %s: %w", q.name, err)
 		}
 		k.quiets = append(k.quiets, q)
+	}
+	for _, h := range headings {
+		var err error
+		if h.re, err = regexp.Compile(h.expr); err != nil {
+			return nil, fmt.Errorf("heading %s: %w", h.name, err)
+		}
+		k.headings = append(k.headings, h)
+		literals = append(literals, h.any...)
 	}
 	f, err := newFilter(literals)
 	if err != nil {
@@ -124,6 +153,9 @@ func (k *Knowledge) seek(p pattern) []string {
 	}
 	return nil
 }
+
+// controls tells patterns that are no error, but say what is one.
+func (p *pattern) controls() bool { return p.block >= cancel && p.block <= never }
 
 func (p *pattern) ready() error {
 	re, err := regexp.Compile(p.expr)
@@ -166,11 +198,12 @@ func (k *Knowledge) glance(line []byte) interest {
 	return noInterest
 }
 
-// match gives the pattern that text fits, nil if none does, and where in text.
-// Patterns of no more than floor are not worth finding. how is what glance said.
-func (k *Knowledge) match(text string, how interest, floor int) (*pattern, int) {
+// match gives the pattern that text fits, nil if none does, where in text, and the
+// name of the worker in front of it, if it fits without that only. Patterns of no more than
+// floor are not worth finding. how is what glance said.
+func (k *Knowledge) match(text string, how interest, floor int) (p *pattern, at int, worker string) {
 	if how == noInterest {
-		return nil, 0
+		return nil, 0, ""
 	}
 	patterns := k.patterns
 	if how == slowInterest {
@@ -178,8 +211,23 @@ func (k *Knowledge) match(text string, how interest, floor int) (*pattern, int) 
 	}
 	subject := bareMessage(text)
 	if subject == "" || isEcho(subject) {
-		return nil, 0
+		return nil, 0, ""
 	}
+	p, at = k.matchIn(patterns, text, subject, floor)
+	if p != nil && (p.weight >= sureWeight || p.controls()) {
+		return p, at, ""
+	}
+	if inner := workerMessage(subject); len(inner) < len(subject) {
+		better, place := k.matchIn(patterns, text, inner, floor)
+		if better != nil && better.block < jobEnd && (p == nil || better.weight > p.weight) {
+			return better, place, strings.TrimRight(text[:len(text)-len(inner)], " ")
+		}
+	}
+	return p, at, ""
+}
+
+// matchIn is match for a subject, which is the end of text.
+func (k *Knowledge) matchIn(patterns []pattern, text, subject string, floor int) (*pattern, int) {
 	lower := strings.ToLower(subject)
 	for i := range patterns {
 		p := &patterns[i]
@@ -199,6 +247,27 @@ func (k *Knowledge) match(text string, how interest, floor int) (*pattern, int) 
 		return p, at
 	}
 	return nil, 0
+}
+
+// heading tells whether text is one, and what the lines that belong to it begin with.
+func (k *Knowledge) heading(text string) (mark string, ok bool) {
+	lower := ""
+	for i := range k.headings {
+		h := &k.headings[i]
+		if lower == "" {
+			lower = strings.ToLower(text)
+		}
+		if !containsAny(lower, h.any) {
+			continue
+		}
+		if m := h.re.FindStringSubmatch(text); m != nil {
+			if len(m) > 1 {
+				mark = m[1]
+			}
+			return mark, true
+		}
+	}
+	return "", false
 }
 
 // find gives where in text the pattern fits, -1 if it does not.
@@ -227,7 +296,7 @@ func (p *pattern) findOwn(text, subject string) int {
 }
 
 func (k *Knowledge) silenced(p *pattern, lower string) bool {
-	if p.own || p.block >= never {
+	if p.own || p.block >= cancel {
 		return false
 	}
 	for i := range k.quiets {
@@ -271,4 +340,14 @@ func bareMessage(text string) string {
 		return text
 	}
 	return text[len(messagePrefix.FindString(text)):]
+}
+
+var workerPrefix = regexp.MustCompile(`^(?:@?[\w.-]+(?:/[\w.-]+)* [\w:-]+: ?` + // pnpm: folder and script
+	`|@?[\w./-]+:[\w-]+(?::[\w-]+)*: ` + // turbo: package and task
+	`|[\w.-]+ +\| ` + // compose: container
+	`|\[[\w:@/.-]+\] )`) // concurrently, lerna: package
+
+// workerMessage takes off the name of the one of several workers that wrote the line.
+func workerMessage(subject string) string {
+	return subject[len(workerPrefix.FindString(subject)):]
 }

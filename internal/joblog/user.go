@@ -65,7 +65,7 @@ func Compile(extra []Pattern) (*Knowledge, error) {
 		return nil, errors.Join(problems...)
 	}
 	ends := len(jobPatterns)
-	return newKnowledge(slices.Concat(knownPatterns[:ends], own, knownPatterns[ends:]), knownQuiets)
+	return newKnowledge(slices.Concat(knownPatterns[:ends], own, knownPatterns[ends:]), knownQuiets, knownHeadings)
 }
 
 func (p Pattern) compile() (pattern, error) {

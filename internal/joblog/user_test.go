@@ -64,7 +64,7 @@ func TestCompiledPatternsWin(t *testing.T) {
 	}
 	for line, want := range cases {
 		got := ""
-		if p, _ := k.match(line, k.glance([]byte(line)), 0); p != nil {
+		if p, _, _ := k.match(line, k.glance([]byte(line)), 0); p != nil {
 			got = p.name
 		}
 		if got != want {
