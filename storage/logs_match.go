@@ -195,6 +195,7 @@ func better(a, b []literal) bool {
 }
 
 // Find returns the places in text that match, in bytes, in order, not overlapping, none empty, at most limit.
+// In a line of ten kilobytes and more, those behind thousands of empty matches of a regular expression may be left out.
 func (m *Matcher) Find(text string, limit int) [][2]int {
 	if m.every || limit <= 0 {
 		return nil
@@ -220,6 +221,10 @@ func (m *Matcher) Find(text string, limit int) [][2]int {
 	return out
 }
 
+// mostCleared bounds how many bytes package regexp clears for one line: it is about the length of the text for
+// each place that it finds, and an expression like x* finds an empty one everywhere.
+const mostCleared = 128 << 20
+
 // findRegex asks for more places at a time until enough of them are not empty.
 func (m *Matcher) findRegex(text string, limit int) [][2]int {
 	limit = min(limit, len(text)) // there are no more, none being empty
@@ -231,7 +236,7 @@ func (m *Matcher) findRegex(text string, limit int) [][2]int {
 				out = append(out, [2]int{f[0], f[1]})
 			}
 		}
-		if len(out) == limit || len(found) < n {
+		if len(out) == limit || len(found) < n || n > mostCleared/len(text) {
 			return out
 		}
 	}

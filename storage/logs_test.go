@@ -476,6 +476,18 @@ func FuzzLogMarks(f *testing.F) {
 	})
 }
 
+func TestFindBehindEmptyMatches(t *testing.T) {
+	m, err := NewMatcher(LogQuery{Text: "x*", Regex: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := m.Find(strings.Repeat("a", 5000)+"xX"+strings.Repeat("a", 5000), 3)
+	if want := [][2]int{{5000, 5002}}; !slices.Equal(got, want) {
+		t.Errorf("found %v, want %v", got, want)
+	}
+	m.Find(strings.Repeat("a", 100_000), 3) // ends soon, whatever it finds
+}
+
 func TestRequiredLiterals(t *testing.T) {
 	for pattern, want := range map[string][]string{
 		"error":           {"error"},
