@@ -113,17 +113,15 @@ func Cut(ctx context.Context, r io.Reader, o Options) (Excerpt, error) {
 	})
 	scan.paint = o.Each != nil
 	c := newCutter(scan, k, o.withDefaults())
-	var line rawLine // one for all lines: it would be garbage for each
 	for {
-		var err error
-		line, err = scan.next()
+		line, err := scan.next()
 		if errors.Is(err, io.EOF) {
 			return c.excerpt(), nil
 		}
 		if err != nil {
 			return Excerpt{}, fmt.Errorf("cut excerpt: %w", err)
 		}
-		if err := c.line(&line); err != nil {
+		if err := c.line(line); err != nil {
 			return Excerpt{}, fmt.Errorf("cut excerpt: %w", err)
 		}
 	}

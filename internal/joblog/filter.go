@@ -44,7 +44,8 @@ func newFilter(literals []string) (*filter, error) {
 		for i := range folded {
 			folded[i] |= foldByte
 		}
-		for offset := range 2 {
+		rarest := rarestPart(l, minLiteral)
+		for offset := rarest; offset < rarest+2; offset++ {
 			g := gram(folded[offset:])
 			f.places[g] = append(f.places[g], place{folded, offset})
 			slot := g * seenMul >> seenShift

@@ -24,16 +24,22 @@ func newGrams() *grams { return &grams{who: map[uint64]uint32{}} }
 
 // add notes literal, three bytes at least, under the bits of mark.
 func (g *grams) add(literal string, mark uint32) {
-	best, most := 0, -1
-	for i := range len(literal) - gramBytes + 1 {
-		if r := rarity(literal[i : i+gramBytes]); r > most {
-			best, most = i, r
-		}
-	}
+	best := rarestPart(literal, gramBytes)
 	key := gram3(literal[best], literal[best+1], literal[best+2])
 	g.who[key] |= mark
 	slot := key * gramMul >> (64 - gramBits)
 	g.seen[slot/64] |= 1 << (slot % 64)
+}
+
+// rarestPart gives where in literal the size bytes stand that logs have most seldom.
+func rarestPart(literal string, size int) int {
+	best, most := 0, -1
+	for i := range len(literal) - size + 1 {
+		if r := rarity(literal[i : i+size]); r > most {
+			best, most = i, r
+		}
+	}
+	return best
 }
 
 // rarity is greater for bytes that logs seldom have.

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -83,13 +82,11 @@ func timeCut(b *testing.B, file string, o Options) time.Duration {
 // allocated gives the bytes that Cut allocates for a log, all in all.
 func allocated(b *testing.B, log []byte, o Options) uint64 {
 	b.Helper()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	if _, err := Cut(b.Context(), bytes.NewReader(log), o); err != nil {
-		b.Fatal(err)
-	}
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
+	return allocatedBy(func() {
+		if _, err := Cut(b.Context(), bytes.NewReader(log), o); err != nil {
+			b.Fatal(err)
+		}
+	})
 }
 
 func benchKnowledge(tb testing.TB) *Knowledge {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -265,21 +266,63 @@ type stuck struct{}
 
 func (stuck) Read([]byte) (int, error) { return 0, nil }
 
-// TestReaderMemory reads 64 MiB, one line of it 32 MiB long.
+// TestReaderMemory reads one line of 100 MB and then a million others, which takes no
+// more memory than a short log does.
 func TestReaderMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads 64 MiB")
+		t.Skip("reads 200 MB")
 	}
-	line := []byte("an ordinary line of a log, as long as such lines are\n")
-	allocs := testing.AllocsPerRun(1, func() {
-		r := io.MultiReader(bytes.NewReader(bytes.Repeat([]byte("x"), 32<<20)), strings.NewReader("\n"), bytes.NewReader(bytes.Repeat(line, 32<<20/len(line))))
-		if _, err := Cut(t.Context(), r, Options{}); err != nil {
+	log := func() io.Reader {
+		return io.MultiReader(
+			io.LimitReader(&again{text: []byte("x\x1b[31my ")}, 100_000_000), strings.NewReader("\n"),
+			io.LimitReader(&again{text: []byte("an ordinary line of a log, as long as such lines are in the mean, with all that stands before them\n")}, 100_000_000),
+		)
+	}
+	if size := allocatedBy(func() {
+		if _, err := Cut(t.Context(), log(), Options{}); err != nil {
 			t.Error(err)
 		}
-	})
-	if allocs > 2000 {
-		t.Errorf("%.0f allocations, they grow with the log", allocs)
+	}); size > 4<<20 {
+		t.Errorf("an excerpt allocates %d bytes", size)
 	}
+	lines, longest := 0, 0
+	reader := NewReader(log())
+	for {
+		line, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, longest = lines+1, max(longest, len(line.Text))
+	}
+	if lines < 1_000_000 || longest > MaxLineBytes+100 {
+		t.Errorf("%d lines, the longest of %d bytes", lines, longest)
+	}
+}
+
+// again gives its text again and again.
+type again struct {
+	text []byte
+	at   int
+}
+
+func (a *again) Read(p []byte) (int, error) {
+	for n := 0; n < len(p); {
+		copied := copy(p[n:], a.text[a.at:])
+		n, a.at = n+copied, (a.at+copied)%len(a.text)
+	}
+	return len(p), nil
+}
+
+// allocatedBy gives the bytes that fn allocates, all in all.
+func allocatedBy(fn func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	fn()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }
 
 func FuzzReader(f *testing.F) {

@@ -72,6 +72,7 @@ type scanner struct {
 	sections  sections
 	header    bool // the next line is the title of the section just opened
 	collapsed bool
+	direct    rawLine   // the usual line, given out where it is
 	lines     []rawLine // made of one logical line, to be given out
 	given     int
 	scratch   []byte
@@ -81,27 +82,27 @@ func newScanner(read func([]byte) (int, error)) *scanner {
 	return &scanner{read: read, buf: make([]byte, bufferBytes), escAt: -1, crAt: -1}
 }
 
-// next gives the next line. After the last one it gives io.EOF, or the error of
+// next gives the next line, valid until it is called again. After the last one it gives io.EOF, or the error of
 // the source; lines before a failed read are given first.
-func (s *scanner) next() (rawLine, error) {
+func (s *scanner) next() (*rawLine, error) {
 	for {
 		if s.given < len(s.lines) {
 			s.given++
-			return s.lines[s.given-1], nil
+			return &s.lines[s.given-1], nil
 		}
 		if len(s.queue) > 0 && s.release() {
 			continue
 		}
-		line, direct, err := s.entry()
+		direct, err := s.entry()
 		if err != nil {
 			if len(s.queue) > 0 {
 				s.queue[0].done, s.open = true, true
 				continue
 			}
-			return rawLine{}, err
+			return nil, err
 		}
 		if direct {
-			return line, nil
+			return &s.direct, nil
 		}
 	}
 }
@@ -123,47 +124,48 @@ func (s *scanner) release() bool {
 	return true
 }
 
-// entry reads one physical line. The usual one (complete, no marker) is given
-// directly; all others go through the queue or through split.
-func (s *scanner) entry() (rawLine, bool, error) {
+// entry reads one physical line. The usual one (complete, no marker) goes
+// to direct; all others go through the queue or through split.
+func (s *scanner) entry() (direct bool, err error) {
 	text, st, escapes, returns, err := s.physical()
 	if err != nil {
-		return rawLine{}, false, err
+		return false, err
 	}
 	if escapes && len(text) > 0 && s.r == s.w && !s.visible(text) {
 		text = bytes.Clone(text) // looking on may write over it
 		if s.ends() && !bytes.Contains(text, sectionWord) {
-			return rawLine{}, false, nil // the colour reset with which traces end is not a line
+			return false, nil // the colour reset with which traces end is not a line
 		}
 	}
 	if s.stamped && st.ok {
 		if st.more && s.resume(text, st, returns) {
-			return rawLine{}, false, nil
+			return false, nil
 		}
 		s.complete(st)
 		if returns || len(text) >= partedBytes {
 			s.enqueue(text, st, false)
-			return rawLine{}, false, nil
+			return false, nil
 		}
 	}
 	if len(s.queue) > 0 {
 		s.enqueue(text, st, true)
-		return rawLine{}, false, nil
+		return false, nil
 	}
 	if escapes || returns || s.header || maybeMarker(text) {
 		s.split(text, st)
-		return rawLine{}, false, nil
+		return false, nil
 	}
 	if s.canvas.pen != (pen{}) {
 		s.begin()
 		s.push(text, st)
-		return rawLine{}, false, nil
+		return false, nil
 	}
 	s.n++
-	return rawLine{
+	s.direct = rawLine{
 		n: s.n, text: text, open: s.open, stream: st.stream, origin: st.origin,
 		section: s.sections.inner(), depth: len(s.sections.open),
-	}, true, nil
+	}
+	return true, nil
 }
 
 // ends tells whether all is read.
