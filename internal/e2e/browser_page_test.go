@@ -17,6 +17,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -25,8 +27,8 @@ import (
 const (
 	// browserPatience is how long one thing may take to be seen.
 	browserPatience = 20 * time.Second
-	// browserLife is how long a whole story may take.
-	browserLife = 2 * time.Minute
+	// browserLife is how long all that is done in one browser may take.
+	browserLife = 4 * time.Minute
 )
 
 // browserPath finds a browser. Without one the test is skipped, unless somebody insists.
@@ -54,7 +56,7 @@ type screen struct {
 	touch         bool
 }
 
-// page is the demo's page in a browser of its own. What it does is what a person can do:
+// page is one page in a browser. What it does is what a person can do:
 // it sees what is visible, and clicks where the mouse can reach.
 //
 // Elements are named by CSS selectors in which @name stands for [data-test="name"].
@@ -65,30 +67,53 @@ type page struct {
 	folder string // of the pictures
 	shots  int
 
-	mu     sync.Mutex
-	errors []string // that the page has reported
+	mu      sync.Mutex
+	errors  []string // that the page has reported
+	asked   []string // addresses that it asked for
+	dialogs []string // that it opened
 }
 
 // open shows an address in a new browser. At the end of the test the page must have
 // reported no error, nor anything that its content security policy forbade.
 func open(t *testing.T, path, url string, s screen) *page {
 	t.Helper()
-	p := &page{t: t, screen: s, folder: pictureFolder(t)}
+	return openIn(t, startBrowser(t, path), url, s)
+}
+
+// startBrowser starts a browser that ends with the test.
+func startBrowser(t *testing.T, path string, more ...chromedp.ExecAllocatorOption) context.Context {
+	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(browserPatience),
 	)
 	ctx, stop := context.WithTimeout(context.WithoutCancel(t.Context()), browserLife)
-	ctx, _ = chromedp.NewExecAllocator(ctx, options...)
-	p.ctx, _ = chromedp.NewContext(ctx, chromedp.WithListener(p.hear))
+	ctx, _ = chromedp.NewExecAllocator(ctx, append(options, more...)...)
+	ctx, _ = chromedp.NewContext(ctx)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start the browser: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Logf("close the browser: %v", err)
+		}
+		stop()
+	})
+	return ctx
+}
+
+// openIn shows an address in a new tab, which knows nothing of what was done in others.
+func openIn(t *testing.T, browser context.Context, url string, s screen) *page {
+	t.Helper()
+	p := &page{t: t, screen: s, folder: pictureFolder(t)}
+	p.ctx, _ = chromedp.NewContext(browser, chromedp.WithListener(p.hear), chromedp.WithNewBrowserContext())
 	t.Cleanup(func() {
 		if t.Failed() {
 			p.shot("failed")
 		}
 		if err := chromedp.Cancel(p.ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			t.Logf("close the browser: %v", err)
+			t.Logf("close the page: %v", err)
 		}
-		stop()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, e := range p.errors {
@@ -123,12 +148,20 @@ func (p *page) hear(event any) {
 		if e.Entry.Level == log.EntryLevelError {
 			said = e.Entry.Text + " " + e.Entry.URL
 		}
+	case *network.EventRequestWillBeSent:
+		p.note(&p.asked, e.Request.URL)
+	case *cdppage.EventJavascriptDialogOpening:
+		p.note(&p.dialogs, e.Message)
 	}
 	if said != "" {
-		p.mu.Lock()
-		p.errors = append(p.errors, said)
-		p.mu.Unlock()
+		p.note(&p.errors, said)
 	}
+}
+
+func (p *page) note(list *[]string, what string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*list = append(*list, what)
 }
 
 func (p *page) do(steps ...chromedp.Action[chromedp.Void]) {

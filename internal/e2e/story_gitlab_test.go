@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -570,32 +569,5 @@ func gitlabAddHook(s *story, c *scriptLine) error {
 		return err
 	}
 	s.lab.AddHook(id, gitlabsim.Hook{URL: s.publicURL + "/webhooks/gitlab", Token: storySecret})
-	return nil
-}
-
-// gitlab later DURATION lets time pass in GitLab, where everything else happens within a second.
-func gitlabLater(s *story, c *scriptLine) error {
-	if err := c.want(1, 1); err != nil {
-		return err
-	}
-	d, err := time.ParseDuration(c.args[0])
-	s.ahead.Add(int64(d))
-	return err
-}
-
-// gitlab wait STATUS waits until the pipeline has it.
-func gitlabWait(s *story, c *scriptLine) error {
-	if err := c.want(1, 1); err != nil {
-		return err
-	}
-	var last string
-	ok := s.until(func() bool {
-		p, err := s.pipeline(c)
-		last = p.Status
-		return err == nil && p.Status == c.args[0]
-	})
-	if !ok {
-		return errors.New("it is " + last)
-	}
 	return nil
 }

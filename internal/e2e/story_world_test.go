@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -177,6 +178,33 @@ func (s *story) until(cond func() bool) bool {
 		}
 	}
 	return true
+}
+
+// gitlab later DURATION lets time pass in GitLab, where everything else happens within a second.
+func gitlabLater(s *story, c *scriptLine) error {
+	if err := c.want(1, 1); err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(c.args[0])
+	s.ahead.Add(int64(d))
+	return err
+}
+
+// gitlab wait STATUS waits until the pipeline has it.
+func gitlabWait(s *story, c *scriptLine) error {
+	if err := c.want(1, 1); err != nil {
+		return err
+	}
+	var last string
+	ok := s.until(func() bool {
+		p, err := s.pipeline(c)
+		last = p.Status
+		return err == nil && p.Status == c.args[0]
+	})
+	if !ok {
+		return errors.New("it is " + last)
+	}
+	return nil
 }
 
 func userID(name string) string {
