@@ -23,14 +23,23 @@ type logCase struct {
 // untouched are for TestScores alone.
 func logCases(tb testing.TB) []logCase {
 	tb.Helper()
-	return logSet(tb, "tuned")
+	cases := logSet(tb, "tuned")
+	if len(cases) < 20 {
+		tb.Fatalf("found %d logs, want at least 20", len(cases))
+	}
+	return cases
 }
 
 func logSet(tb testing.TB, set string) []logCase {
 	tb.Helper()
-	files, err := filepath.Glob(filepath.Join("testdata", set, "*.txtar"))
-	if err != nil || len(files) < 20 {
-		tb.Fatalf("found %d logs (%v), want at least 20", len(files), err)
+	return logSetAt(tb, filepath.Join("testdata", set))
+}
+
+func logSetAt(tb testing.TB, dir string) []logCase {
+	tb.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
+	if err != nil {
+		tb.Fatal(err)
 	}
 	var cases []logCase
 	for _, file := range files {
