@@ -17,6 +17,7 @@ import (
 
 // TestBrowserViewer looks at logs with a browser, as a person would.
 func TestBrowserViewer(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	for _, one := range []struct {
 		name string

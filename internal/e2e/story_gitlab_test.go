@@ -47,6 +47,7 @@ var gitlabCommands = map[string]storyCommand{
 	"later":     gitlabLater,
 	"record":    gitlabRecord,
 	"write":     gitlabWrite,
+	"writes":    gitlabWrites,
 	"traces":    gitlabTraces,
 	"erase":     onJob((*gitlabsim.Server).EraseJob),
 }

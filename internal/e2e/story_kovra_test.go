@@ -26,6 +26,7 @@ var kovraCommands = map[string]storyCommand{
 	"run":    kovraRun,
 	"log":    kovraLog,
 	"hides":  kovraHides,
+	"memory": kovraMemory,
 	"settle": kovraSettle,
 }
 

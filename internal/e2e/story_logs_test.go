@@ -26,6 +26,10 @@ var logCommands = map[string]storyCommand{
 	"ended":  logEnded,
 	"seen":   logSeen,
 	"leave":  logLeave,
+
+	"crowd":     logCrowd,
+	"crowded":   logCrowded,
+	"dispersed": logDispersed,
 }
 
 // shownInfo are the facts of a log that are the same in every run.

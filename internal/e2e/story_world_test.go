@@ -54,6 +54,7 @@ type story struct {
 	kept  map[string]slacksim.Message
 
 	followers map[string]*follower // of logs, by name
+	crowd     *crowd
 }
 
 type storyKey struct{}
