@@ -13,7 +13,8 @@ import (
 const mostSections = 10_000
 
 // Append adds lines, which must follow one another; those whose numbers are kept
-// already are skipped, so that a source may be read again from its start. Beyond the most that is
+// already are skipped, so that a source may be read again from its start. A line feed
+// within a line becomes a space. Beyond the most that is
 // kept of a log nothing is added: full is then true, the log Truncated. A gap between what is kept and the first
 // line is an error, after which nothing of lines is kept.
 func (l *Logs) Append(ctx context.Context, id int64, lines []kovra.LogLine) (full bool, err error) {
@@ -130,8 +131,8 @@ func (a *appending) open(tx *Tx, next *kovra.LogLine) error {
 func (a *appending) flush(tx *Tx) error {
 	p := a.grow.pack(a.logs.pack)
 	size := p.sizeOnDisk()
-	_, err := tx.exec("INSERT OR REPLACE INTO chunks (log, first, lines, bytes, size, text, marks, lengths) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		a.log.ID, p.first, p.lines, p.bytes, size, p.text, p.marks, p.lengths)
+	_, err := tx.exec("INSERT OR REPLACE INTO chunks (log, first, lines, bytes, size, text, marks) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		a.log.ID, p.first, p.lines, p.bytes, size, p.text, p.marks)
 	a.log.size += size - a.old
 	a.old = 0
 	return err
@@ -209,8 +210,8 @@ func (l *Logs) loadChunk(tx *Tx, id int64, first, count int) (*chunk, error) {
 		return c, nil
 	}
 	p := packed{first: first}
-	err := tx.row("SELECT lines, bytes, text, marks, lengths FROM chunks WHERE log = ? AND first = ?", id, first).
-		Scan(&p.lines, &p.bytes, &p.text, &p.marks, &p.lengths)
+	err := tx.row("SELECT lines, bytes, text, marks FROM chunks WHERE log = ? AND first = ?", id, first).
+		Scan(&p.lines, &p.bytes, &p.text, &p.marks)
 	if err == nil {
 		var c *chunk
 		if c, err = l.pack.chunk(&p); err == nil {
@@ -225,7 +226,7 @@ func (l *Logs) loadChunk(tx *Tx, id int64, first, count int) (*chunk, error) {
 }
 
 func (p *packer) chunk(from *packed) (*chunk, error) {
-	text, lengths, err := p.unpackText(from, nil)
+	text, err := p.unpackText(from, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +234,7 @@ func (p *packer) chunk(from *packed) (*chunk, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &chunk{first: from.first, count: from.lines, text: string(text), marks: marks, lengths: lengths}
+	c := &chunk{first: from.first, count: from.lines, text: string(text), marks: marks}
 	_, err = c.all()
 	return c, err
 }

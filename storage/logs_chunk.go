@@ -52,69 +52,43 @@ func (p *packer) unpack(block, into []byte) ([]byte, error) {
 
 // packed is a chunk as it is stored; marks are left out where nobody asks for them.
 type packed struct {
-	first, lines, bytes  int
-	text, marks, lengths []byte
+	first, lines, bytes int
+	text, marks         []byte
 }
 
 // sizeOnDisk is about what SQLite needs for it: whole pages where it does not fit on a page
 // with others, and a share of the page and of the indexes where it does.
 func (p *packed) sizeOnDisk() int64 {
 	const page, row = 4096, 512
-	n := int64(len(p.text)+len(p.marks)+len(p.lengths)) + row
+	n := int64(len(p.text)+len(p.marks)) + row
 	if n <= page {
 		return n
 	}
 	return (n + page - 1) / page * page
 }
 
-// unpackText returns the text of the chunk, in into if it fits, and the lengths of its
-// lines where line feeds do not tell them.
-func (p *packer) unpackText(c *packed, into []byte) (text []byte, lengths []int, err error) {
-	if text, err = p.unpack(c.text, into); err != nil {
-		return text, nil, err
+// unpackText returns the text of the chunk, in into if it fits.
+func (p *packer) unpackText(c *packed, into []byte) ([]byte, error) {
+	text, err := p.unpack(c.text, into)
+	switch n := bytes.Count(text, lineFeed); {
+	case err != nil:
+		return text, err
+	case len(text) != c.bytes:
+		return text, fmt.Errorf("%w: %d bytes instead of %d", errDamaged, len(text), c.bytes)
+	case n == 0 || n != c.lines || text[c.bytes-1] != '\n':
+		return text, fmt.Errorf("%w: %d lines instead of %d", errDamaged, n, c.lines)
 	}
-	if len(text) != c.bytes {
-		return text, nil, fmt.Errorf("%w: %d bytes instead of %d", errDamaged, len(text), c.bytes)
-	}
-	if c.lengths == nil {
-		if n := bytes.Count(text, lineFeed); n != c.lines || c.bytes > 0 && text[c.bytes-1] != '\n' {
-			return text, nil, fmt.Errorf("%w: %d lines instead of %d", errDamaged, n, c.lines)
-		}
-		return text, nil, nil
-	}
-	raw, err := p.unpack(c.lengths, nil)
-	if err != nil {
-		return text, nil, err
-	}
-	lengths, err = decodeLengths(raw, c.lines, c.bytes)
-	return text, lengths, err
+	return text, nil
 }
 
 var lineFeed = []byte{'\n'}
 
-func decodeLengths(raw []byte, lines, size int) ([]int, error) {
-	out := make([]int, 0, min(lines, len(raw)))
-	for len(raw) > 0 {
-		n, used := binary.Uvarint(raw)
-		if used <= 0 || n >= uint64(size) { //nolint:gosec // size is of memory, not negative
-			return nil, fmt.Errorf("%w: lengths of lines", errDamaged)
-		}
-		size -= int(n) + 1                         //nolint:gosec // below size
-		out, raw = append(out, int(n)), raw[used:] //nolint:gosec // below size
-	}
-	if len(out) != lines || size != 0 {
-		return nil, fmt.Errorf("%w: lengths of lines", errDamaged)
-	}
-	return out, nil
-}
-
 // chunk is one that was unpacked. It never changes.
 type chunk struct {
-	first   int
-	count   int
-	text    string
-	marks   []byte
-	lengths []int // nil: line feeds tell them
+	first int
+	count int
+	text  string
+	marks []byte
 
 	once  sync.Once
 	lines []kovra.LogLine
@@ -131,13 +105,8 @@ func (c *chunk) decode() ([]kovra.LogLine, error) {
 	lines := make([]kovra.LogLine, c.count)
 	rest := c.text
 	for i := range lines {
-		var n int
-		if c.lengths != nil {
-			n = c.lengths[i]
-		} else {
-			n = strings.IndexByte(rest, '\n')
-		}
-		if n < 0 || n >= len(rest) {
+		n := strings.IndexByte(rest, '\n')
+		if n < 0 {
 			return nil, fmt.Errorf("%w: its text ends early", errDamaged)
 		}
 		lines[i].N, lines[i].Text, rest = c.first+i, rest[:n], rest[n+1:]
@@ -150,13 +119,11 @@ func (c *chunk) cost() int { return len(c.text) + 9*len(c.marks) + 80*c.count }
 
 // growing is a chunk while lines are added.
 type growing struct {
-	first   int
-	count   int
-	text    []byte
-	marks   []byte
-	lengths []int // of all lines; odd: they must be stored
-	odd     bool
-	depth   int // of the last line
+	first int
+	count int
+	text  []byte
+	marks []byte
+	depth int // of the last line
 }
 
 // regrow goes on with a chunk.
@@ -165,13 +132,9 @@ func regrow(c *chunk) (*growing, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &growing{first: c.first, count: c.count, odd: c.lengths != nil}
+	g := &growing{first: c.first, count: c.count, depth: lines[len(lines)-1].Depth}
 	g.text = append(make([]byte, 0, chunkBytes), c.text...)
 	g.marks = append(make([]byte, 0, len(c.marks)+chunkLines), c.marks...)
-	for i := range lines {
-		g.lengths = append(g.lengths, len(lines[i].Text))
-		g.depth = lines[i].Depth
-	}
 	return g, nil
 }
 
@@ -181,32 +144,24 @@ func (g *growing) fits(line *kovra.LogLine) bool {
 }
 
 func (g *growing) add(line *kovra.LogLine) {
-	g.text = append(append(g.text, line.Text...), '\n')
-	g.odd = g.odd || strings.IndexByte(line.Text, '\n') >= 0
-	g.lengths = append(g.lengths, len(line.Text))
+	from := len(g.text)
+	g.text = append(g.text, line.Text...)
+	for i := bytes.IndexByte(g.text[from:], '\n'); i >= 0; i = bytes.IndexByte(g.text[from:], '\n') {
+		from += i
+		g.text[from] = ' '
+	}
+	g.text = append(g.text, '\n')
 	g.marks = appendMarks(g.marks, line, g.depth)
 	g.depth = line.Depth
 	g.count++
 }
 
 func (g *growing) pack(p *packer) packed {
-	out := packed{first: g.first, lines: g.count, bytes: len(g.text), text: p.pack(g.text), marks: p.pack(g.marks)}
-	if g.odd {
-		var raw []byte
-		for _, n := range g.lengths {
-			raw = binary.AppendUvarint(raw, uint64(n)) //nolint:gosec // a length
-		}
-		out.lengths = p.pack(raw)
-	}
-	return out
+	return packed{first: g.first, lines: g.count, bytes: len(g.text), text: p.pack(g.text), marks: p.pack(g.marks)}
 }
 
 func (g *growing) chunk() *chunk {
-	c := &chunk{first: g.first, count: g.count, text: string(g.text), marks: g.marks}
-	if g.odd {
-		c.lengths = g.lengths
-	}
-	return c
+	return &chunk{first: g.first, count: g.count, text: string(g.text), marks: g.marks}
 }
 
 // The marks of a line begin with a byte of these; what they announce follows in their order.

@@ -282,13 +282,13 @@ func (m *Matcher) matches(line []byte, s *scratch) bool {
 }
 
 // scan appends to hits the places, from 0, of the lines of text that match.
-func (m *Matcher) scan(ctx context.Context, text []byte, lengths []int, s *scratch, hits []int) ([]int, error) {
-	if lengths != nil || m.every || m.needles == nil {
-		return m.scanLines(ctx, text, lengths, s, hits)
+func (m *Matcher) scan(ctx context.Context, text []byte, s *scratch, hits []int) ([]int, error) {
+	if m.every || m.needles == nil {
+		return m.scanLines(ctx, text, s, hits)
 	}
 	folded, level := m.folded(text, s)
 	if m.re != nil && !level { // the places of lines are not known
-		return m.scanLines(ctx, text, lengths, s, hits)
+		return m.scanLines(ctx, text, s, hits)
 	}
 	if m.re == nil && bytes.IndexByte(m.needles[0].text, '\n') >= 0 {
 		return hits, nil // no line has a line feed in it
@@ -319,26 +319,18 @@ func (m *Matcher) scan(ctx context.Context, text []byte, lengths []int, s *scrat
 }
 
 // scanLines looks at each line by itself.
-func (m *Matcher) scanLines(ctx context.Context, text []byte, lengths []int, s *scratch, hits []int) ([]int, error) {
+func (m *Matcher) scanLines(ctx context.Context, text []byte, s *scratch, hits []int) ([]int, error) {
 	for i := 0; len(text) > 0; i++ {
 		if i%256 == 0 && ctx.Err() != nil {
 			return hits, ctx.Err()
 		}
-		n := lineLength(text, lengths, i)
+		n := bytes.IndexByte(text, '\n')
 		if m.matches(text[:n], s) {
 			hits = append(hits, i)
 		}
 		text = text[n+1:]
 	}
 	return hits, nil
-}
-
-// lineLength is the length of line i, with which text begins.
-func lineLength(text []byte, lengths []int, i int) int {
-	if lengths != nil {
-		return lengths[i]
-	}
-	return bytes.IndexByte(text, '\n')
 }
 
 // finder finds the first of some needles. Each looks at the text once, however often it is asked.

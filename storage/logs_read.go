@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -110,13 +111,12 @@ func (l *Logs) Text(ctx context.Context, id int64) iter.Seq2[[]byte, error] {
 				return
 			}
 			c := &chunks[0]
-			var lengths []int
-			if text, lengths, err = l.pack.unpackText(c, text); err != nil {
+			if text, err = l.pack.unpackText(c, text); err != nil {
 				yield(nil, fmt.Errorf("read line %d of log %d: %w", next, id, err))
 				return
 			}
 			next = c.first + c.lines
-			if !yield(text[:endOfLines(text, lengths, min(c.lines, log.Lines+1-c.first))], nil) {
+			if !yield(text[:endOfLines(text, min(c.lines, log.Lines+1-c.first))], nil) {
 				return
 			}
 		}
@@ -124,10 +124,10 @@ func (l *Logs) Text(ctx context.Context, id int64) iter.Seq2[[]byte, error] {
 }
 
 // endOfLines is where the first n lines of text end.
-func endOfLines(text []byte, lengths []int, n int) int {
+func endOfLines(text []byte, n int) int {
 	at := 0
-	for i := range n {
-		at += lineLength(text[at:], lengths, i) + 1
+	for range n {
+		at += bytes.IndexByte(text[at:], '\n') + 1
 	}
 	return at
 }
@@ -138,9 +138,9 @@ func (l *Logs) fetch(ctx context.Context, id int64, next, end, n int) ([]packed,
 	var out []packed
 	err := l.read(ctx, func(tx *Tx) (err error) {
 		out, err = list(tx, func(s scanner) (p packed, err error) {
-			err = s.Scan(&p.first, &p.lines, &p.bytes, &p.text, &p.lengths)
+			err = s.Scan(&p.first, &p.lines, &p.bytes, &p.text)
 			return p, err
-		}, `SELECT first, lines, bytes, text, lengths FROM chunks WHERE log = ?1
+		}, `SELECT first, lines, bytes, text FROM chunks WHERE log = ?1
 			AND first >= (SELECT max(first) FROM chunks WHERE log = ?1 AND first <= ?2) AND first <= ?3 ORDER BY first LIMIT ?4`, id, next, end, n)
 		if err == nil && len(out) == 0 {
 			_, err = logByID(tx, id) // thrown away meanwhile?

@@ -141,13 +141,12 @@ func (s *search) take(ctx context.Context) *part {
 func (s *search) look(ctx context.Context, p *part, mem *scratch) error {
 	for i := range p.chunks {
 		c := &p.chunks[i]
-		var lengths []int
 		var err error
-		if mem.text, lengths, err = s.logs.pack.unpackText(c, mem.text); err != nil {
+		if mem.text, err = s.logs.pack.unpackText(c, mem.text); err != nil {
 			return fmt.Errorf("search line %d of log %d: %w", c.first, s.id, err)
 		}
 		known := len(p.hits.Numbers)
-		if p.hits.Numbers, err = s.m.scan(ctx, mem.text, lengths, mem, p.hits.Numbers); err != nil {
+		if p.hits.Numbers, err = s.m.scan(ctx, mem.text, mem, p.hits.Numbers); err != nil {
 			return err
 		}
 		p.hits.Numbers = within(p.hits.Numbers, known, c.first, s.from, s.end)

@@ -34,7 +34,6 @@ CREATE TABLE chunks (
     size       BIGINT NOT NULL, -- on disk
     text       BLOB NOT NULL,   -- each line ended by a line feed
     marks      BLOB NOT NULL,   -- all else that is known of the lines
-    lengths    BLOB,            -- of the lines, where one has a line feed in it
     PRIMARY KEY (log, first)
 );
 

@@ -376,6 +376,7 @@ func hostileLines() []kovra.LogLine {
 
 func testLogHostileLines(w *logWorld) {
 	want := hostileLines()
+	want[1].Text, want[3].Text = "two lines ", " " // a line is one line
 	for step := 1; step <= len(want); step++ {
 		id := w.touch(int64(step)).ID
 		for part := range slices.Chunk(hostileLines(), step) {
@@ -386,7 +387,7 @@ func testLogHostileLines(w *logWorld) {
 			clear(part)
 		}
 		w.same("lines", want, w.lines(id, 1, 100))
-		w.same("search", []int{2}, w.search(id, storage.LogQuery{Text: "TWO\nlin"}))
+		w.same("search", []int{2}, w.search(id, storage.LogQuery{Text: "TWO lin"}))
 		w.same("regex", []int{2}, w.search(id, storage.LogQuery{Text: `two\slin`, Regex: true}))
 	}
 	w.restart(func(*storage.LogsOptions) {})

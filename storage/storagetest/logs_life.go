@@ -235,6 +235,9 @@ func testLogModel(w *logWorld) {
 			}
 			lines = lines[:r.IntN(len(lines)+1)]
 			w.append(id, lines...)
+			for i := range lines {
+				lines[i].Text = strings.ReplaceAll(lines[i].Text, "\n", " ") // a line is one line
+			}
 			want[id] = append(have[:from-1:from-1], append(lines, have[min(len(have), from-1+len(lines)):]...)...)
 		case 2:
 			from, n := 1+r.IntN(len(have)+2), r.IntN(200)
