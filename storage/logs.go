@@ -162,7 +162,7 @@ func (l *Logs) Close() error {
 }
 
 // OnChange sets who hears of logs that the loops may have to look at: those newly wanted or
-// read. It is set once, before use; fn must not block and must not call the store.
+// read, or to be looked at sooner. It is set once, before use; fn must not block and must not call the store.
 func (l *Logs) OnChange(fn func(id int64)) { l.onChange = fn }
 
 // update runs fn in a transaction of the one writer.

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"iter"
 	"time"
 
 	"kovra.dev/chatops/internal/kovra"
@@ -81,7 +80,8 @@ func saveLog(tx *Tx, g *keptLog) error {
 }
 
 // Touch notes that somebody reads the log, whose row is made if need be. Within ten
-// seconds of the last time nothing is written. Nobody waits for it, so the version stays.
+// seconds of the last time nothing is written. Nobody waits for it, so the version stays, unless the log
+// is one that was done and whose source may be asked again: it is not done then any more.
 func (l *Logs) Touch(ctx context.Context, key kovra.LogKey) (kovra.Log, error) {
 	if !l.touches.due(key, l.o.Now()) {
 		log, err := l.Find(ctx, key)
@@ -90,9 +90,16 @@ func (l *Logs) Touch(ctx context.Context, key kovra.LogKey) (kovra.Log, error) {
 		}
 	}
 	var g keptLog
+	again := false
 	err := l.update(ctx, func(tx *Tx) (err error) {
 		if g, err = makeLog(tx, key); err != nil {
 			return err
+		}
+		if g.Done && !g.NextAt.IsZero() && !g.NextAt.After(tx.now) {
+			g.Done, again = false, true
+			if err := saveLog(tx, &g); err != nil {
+				return err
+			}
 		}
 		g.ReadAt = unstamp(max(stamp(g.ReadAt), stamp(tx.now)))
 		_, err = tx.exec("UPDATE logs SET read_at = ? WHERE id = ?", stamp(g.ReadAt), g.ID)
@@ -101,6 +108,9 @@ func (l *Logs) Touch(ctx context.Context, key kovra.LogKey) (kovra.Log, error) {
 	if err != nil {
 		l.touches.forget(key)
 		return kovra.Log{}, err
+	}
+	if again {
+		l.watches.tell(g.Log)
 	}
 	if !g.Done {
 		l.onChange(g.ID)
@@ -162,9 +172,11 @@ func (l *Logs) Log(ctx context.Context, id int64) (kovra.Log, error) {
 
 // Note changes what is known of a log beside its lines: Subject, Done, Streams,
 // Note, NextAt and Pause are taken over from what change leaves; other fields are not.
-// Readers that wait are woken. Where nothing changed nothing is written.
+// Readers that wait are woken; OnChange hears of a log whose NextAt comes sooner. Where nothing
+// changed nothing is written.
 func (l *Logs) Note(ctx context.Context, id int64, change func(*kovra.Log)) error {
 	var g keptLog
+	var next int64
 	err := l.update(ctx, func(tx *Tx) (err error) {
 		if g, err = logByID(tx, id); err != nil {
 			return err
@@ -173,7 +185,8 @@ func (l *Logs) Note(ctx context.Context, id int64, change func(*kovra.Log)) erro
 		if err != nil {
 			return err
 		}
-		done, next := g.Done, stamp(g.NextAt)
+		done := g.Done
+		next = stamp(g.NextAt)
 		to := g.Log
 		change(&to)
 		g.Subject, g.Done, g.Streams, g.Note, g.NextAt, g.Pause = to.Subject, to.Done, to.Streams, to.Note, to.NextAt, to.Pause
@@ -183,10 +196,14 @@ func (l *Logs) Note(ctx context.Context, id int64, change func(*kovra.Log)) erro
 		}
 		return saveLog(tx, &g)
 	})
-	if err == nil {
-		l.watches.tell(g.Log)
+	if err != nil {
+		return err
 	}
-	return err
+	l.watches.tell(g.Log)
+	if !g.Done && stamp(g.NextAt) < next {
+		l.onChange(id)
+	}
+	return nil
 }
 
 // Await returns the log as soon as its version is above version, or ctx ends.
@@ -212,26 +229,34 @@ func (l *Logs) Await(ctx context.Context, id, version int64) (kovra.Log, error) 
 	}
 }
 
-// Open yields the logs that are not done and that somebody reads or that are to be kept:
-// read means heard of after since.
-func (l *Logs) Open(ctx context.Context, since time.Time) iter.Seq2[int64, error] {
-	return func(yield func(int64, error) bool) {
-		var ids []int64
-		err := l.read(ctx, func(tx *Tx) (err error) {
-			ids, err = list(tx, scanID, `SELECT id FROM logs WHERE done = 0 AND kept = 1
-				UNION ALL SELECT id FROM logs WHERE done = 0 AND kept = 0 AND read_at > ?`, stamp(since))
+// Open returns the logs that are not done and that are to be looked at: those that somebody reads, then
+// those to be kept whose time has come, at most so many of them, so that readers need not wait for them,
+// the one that was tried least lately first. Read means heard of after since.
+func (l *Logs) Open(ctx context.Context, since time.Time, mostKept int) ([]int64, error) {
+	var ids []int64
+	err := l.read(ctx, func(tx *Tx) (err error) {
+		if ids, err = list(tx, scanID, "SELECT id FROM logs WHERE done = 0 AND read_at > ?", stamp(since)); err != nil {
 			return err
-		})
-		if err != nil {
-			yield(0, err)
-			return
 		}
-		for _, id := range ids {
-			if !yield(id, nil) {
-				return
-			}
-		}
-	}
+		kept, err := list(tx, scanID, "SELECT id FROM logs WHERE done = 0 AND kept = 1 AND next_at <= ? AND read_at <= ? ORDER BY next_at LIMIT ?",
+			stamp(tx.now), stamp(since), mostKept)
+		ids = append(ids, kept...)
+		return err
+	})
+	return ids, err
+}
+
+// Read returns the logs that are not done and that somebody reads, which means heard of after since.
+func (l *Logs) Read(ctx context.Context, since time.Time) ([]kovra.Log, error) {
+	var out []kovra.Log
+	err := l.read(ctx, func(tx *Tx) (err error) {
+		out, err = list(tx, func(s scanner) (kovra.Log, error) {
+			g, err := scanLog(s)
+			return g.Log, err
+		}, "SELECT "+logColumns+" FROM logs WHERE done = 0 AND read_at > ?", stamp(since))
+		return err
+	})
+	return out, err
 }
 
 // Size is how many bytes on disk the kept lines take.

@@ -151,7 +151,8 @@ func TestLogPlans(t *testing.T) {
 		`SELECT first, text FROM chunks WHERE log = 1 AND first >= (SELECT max(first) FROM chunks WHERE log = 1 AND first <= 5)
 			AND first <= 9 ORDER BY first LIMIT 4`,
 		"SELECT first, depth FROM sections WHERE log = 1 AND last = 0 ORDER BY first",
-		"SELECT id FROM logs WHERE done = 0 AND kept = 1 UNION ALL SELECT id FROM logs WHERE done = 0 AND kept = 0 AND read_at > 5",
+		"SELECT id FROM logs WHERE done = 0 AND read_at > 5",
+		"SELECT id FROM logs WHERE done = 0 AND kept = 1 AND next_at <= 5 AND read_at <= 5 ORDER BY next_at LIMIT 5",
 		"SELECT id FROM logs WHERE created_at < 5 ORDER BY created_at, id LIMIT 64",
 		"SELECT id, size FROM logs WHERE size > 0 AND NOT (done = 0 AND read_at > 5) ORDER BY created_at, id LIMIT 64",
 	} {

@@ -12,8 +12,12 @@ import (
 // When logs that are too old or too much are thrown away.
 const (
 	pruneFirst = time.Minute // after the start
-	pruneEvery = time.Hour
+	pruneEvery = time.Minute // cheap where there is nothing to do; much may come in an hour
 )
+
+// keptAtOnce is how many logs that nobody waits for are begun in one sweep. Readers are
+// not to wait for them, nor is GitLab to be asked for all at once.
+const keptAtOnce = 25
 
 // patterns are the team's own, as joblog wants to see them.
 func patterns(own []config.LogPattern) []joblog.Pattern {
@@ -50,13 +54,11 @@ func (a *App) pruneLogs(ctx context.Context) error {
 
 // sweepLogs reminds the loop of logs. That logs are in trouble holds up nothing else.
 func (a *App) sweepLogs(ctx context.Context) {
-	for id, err := range a.logs.Open(ctx, a.work.WantedSince()) {
-		if err != nil {
-			if ctx.Err() == nil {
-				a.log.ErrorContext(ctx, "sweep of logs failed", "err", err)
-			}
-			return
-		}
+	ids, err := a.logs.Open(ctx, a.work.WantedSince(), keptAtOnce)
+	if err != nil && ctx.Err() == nil {
+		a.log.ErrorContext(ctx, "sweep of logs failed", "err", err)
+	}
+	for _, id := range ids {
 		a.remind(kovra.Ref{Kind: kovra.RefLog, ID: id})
 	}
 }

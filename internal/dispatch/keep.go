@@ -126,9 +126,7 @@ func (k *keeper) finish(ctx context.Context) {
 		return
 	}
 	if k.err = k.flush(ctx); k.err == nil {
-		k.err = k.logs.Note(ctx, k.log.ID, func(log *kovra.Log) {
-			log.Done, log.Note, log.Streams = true, k.note(), log.Streams || k.streams
-		})
+		k.err = k.logs.Note(ctx, k.log.ID, func(log *kovra.Log) { ended(log, k.note(), k.streams, k.db.Now().Add(tryAgain)) })
 	}
 	k.complain(ctx)
 }
@@ -139,14 +137,15 @@ func (k *keeper) complain(ctx context.Context) {
 	}
 }
 
-// keepLater has the log of a failed job fetched by the loop of logs.
+// keepLater has the log of a failed job fetched by the loop of logs, in its own time: they may
+// be many, and whoever opens one has it fetched at once.
 func (r Runs) keepLater(ctx context.Context, run kovra.Run, j kovra.Job) {
 	log, err := r.logs.Find(ctx, j.LogKey())
 	if err == nil && log.Kept {
 		return
 	}
 	if err == nil || kovra.KindOf(err) == kovra.NotFound {
-		_, err = r.logs.Keep(ctx, j.LogKey(), subjectOf(j, run.Remote, run.Ref), false)
+		_, err = r.logs.Keep(ctx, j.LogKey(), subjectOf(j, run.Remote, run.Ref), true)
 	}
 	if err != nil {
 		r.opts.Log.WarnContext(ctx, "cannot keep a log", "log", j.LogKey().String(), "err", err)

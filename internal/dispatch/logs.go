@@ -26,6 +26,8 @@ const (
 	readFor = 45 * time.Second
 	// keepTrying is for how long a log that nobody reads is fetched, if that fails.
 	keepTrying = 7 * 24 * time.Hour
+	// tryAgain is for how long a log that could not be had is not asked for when it is opened.
+	tryAgain = 5 * time.Minute
 	// readTrace bounds the reading of one trace. GitLab gives no part of it, so what is
 	// cut short begins anew.
 	readTrace = 9 * time.Minute
@@ -51,6 +53,7 @@ const (
 	noteSilent   = "GitLab does not answer at the moment; trying again."
 	noteRefused  = "GitLab does not accept the bot's token at the moment; trying again."
 	noteTooLarge = "GitLab did not give the whole log in time; trying again."
+	noteGivenUp  = "GitLab did not give this log."
 )
 
 // Logs fetches the logs of jobs into the store of logs.
@@ -70,10 +73,17 @@ func (l Logs) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
 	if err != nil {
 		return 0, ignoreNotFound(err)
 	}
-	if log.Done || !l.wanted(log) {
+	switch {
+	case log.Done:
+		return 0, nil
+	case l.wanted(log):
+	case log.Kept:
+		return 0, l.giveUp(ctx, log)
+	default:
 		return 0, nil
 	}
-	if wait := log.NextAt.Sub(l.db.Now()); wait > 0 {
+	// A pause longer than the one that was asked for is one that the clock makes, being set back.
+	if wait := log.NextAt.Sub(l.db.Now()); wait > 0 && wait <= max(log.Pause, 2*readLog) {
 		return wait, nil
 	}
 	f, err := l.fetching(ctx, log)
@@ -88,6 +98,12 @@ func (l Logs) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
 
 func (l Logs) wanted(log kovra.Log) bool {
 	return log.ReadAt.After(l.WantedSince()) || log.Kept && l.db.Now().Sub(log.CreatedAt) < keepTrying
+}
+
+// giveUp ends a log that could not be fetched for long. Who opens it has it tried again.
+func (l Logs) giveUp(ctx context.Context, log kovra.Log) error {
+	f := &fetching{Logs: l, log: log}
+	return f.note(ctx, func(log *kovra.Log) { ended(log, noteGivenUp, false, f.db.Now()) })
 }
 
 // fetching is one pass over one log.
@@ -212,11 +228,11 @@ func (f *fetching) failed(ctx context.Context, what string, err error) error {
 // gone: GitLab does not show the job. Of one that is new here it may not know yet.
 func (f *fetching) gone(ctx context.Context, err error) error {
 	note := noteHidden
-	switch {
-	case f.log.Lines > 0:
-		note = notePart
-	case kovra.KindOf(err) == kovra.Denied:
+	if kovra.KindOf(err) == kovra.Denied {
 		note = kovra.PublicText(err)
+	}
+	if log, err := f.logs.Log(ctx, f.log.ID); err == nil && log.Lines > 0 {
+		note = notePart
 	}
 	if f.log.Subject == (kovra.LogSubject{}) {
 		if err := f.tell(ctx, subjectOf(f.job, f.run.Remote, f.run.Ref)); err != nil {
@@ -239,11 +255,17 @@ func (f *fetching) tell(ctx context.Context, s kovra.LogSubject) error {
 	return f.note(ctx, func(log *kovra.Log) { log.Subject = s })
 }
 
-// end records that nothing will be added any more.
+// end records that nothing will be added any more. Where something is missing, which note
+// says, whoever opens the log later has it tried again.
 func (f *fetching) end(ctx context.Context, note string) error {
-	return f.note(ctx, func(log *kovra.Log) {
-		log.Done, log.Note, log.Streams = true, note, log.Streams || f.log.Streams
-	})
+	return f.note(ctx, func(log *kovra.Log) { ended(log, note, f.log.Streams, f.db.Now().Add(tryAgain)) })
+}
+
+func ended(log *kovra.Log, note string, streams bool, again time.Time) {
+	if note == "" {
+		again = time.Time{}
+	}
+	log.Done, log.Note, log.NextAt, log.Streams = true, note, again, log.Streams || streams
 }
 
 // pause records when GitLab may be asked again; new says that lines came.
@@ -252,11 +274,17 @@ func (f *fetching) pause(ctx context.Context, note string, lines bool) error {
 }
 
 func (f *fetching) pauseFor(ctx context.Context, note string, wait time.Duration) error {
-	f.after = wait
 	at := f.db.Now().Add(wait)
-	return f.note(ctx, func(log *kovra.Log) {
-		log.NextAt, log.Pause, log.Note, log.Streams = at, wait, note, log.Streams || f.log.Streams
+	err := f.note(ctx, func(log *kovra.Log) {
+		if log.NextAt.Equal(f.log.NextAt) {
+			log.NextAt = at
+		} else {
+			at = log.NextAt // somebody knew better while we were reading
+		}
+		log.Pause, log.Note, log.Streams = wait, note, log.Streams || f.log.Streams
 	})
+	f.after = max(at.Sub(f.db.Now()), time.Millisecond) // 0 would mean never
+	return err
 }
 
 // next is the pause after this pass: short while lines come, longer from pass to pass while none come, and never so
@@ -270,8 +298,15 @@ func (f *fetching) next(lines bool) time.Duration {
 	return max(wait, idle*f.db.Now().Sub(f.began))
 }
 
+// note changes what is known of the log, unless another reader of it, who cut an excerpt, has come
+// to its end meanwhile.
 func (f *fetching) note(ctx context.Context, change func(*kovra.Log)) error {
-	if err := f.logs.Note(ctx, f.log.ID, change); err != nil {
+	err := f.logs.Note(ctx, f.log.ID, func(log *kovra.Log) {
+		if !log.Done {
+			change(log)
+		}
+	})
+	if err != nil {
 		return fmt.Errorf("note the state of the log of %s: %w", f.log.Key, err)
 	}
 	return nil

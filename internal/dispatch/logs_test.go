@@ -241,6 +241,7 @@ func TestKeptIsFetchedUnread(t *testing.T) {
 	if after := r.pass(); after != 0 {
 		t.Errorf("still tried after %s", after)
 	}
+	r.want(noteGivenUp, true)
 	r.touch()
 	r.trace = nil
 	r.end(kovra.Failed)

@@ -42,6 +42,7 @@ func (r Runs) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
 	if !s.linked {
 		return 0, r.leave(ctx, s.run)
 	}
+	r.hasten(ctx, s.run)
 	var after time.Duration
 	if s.run.WantsRead() || len(s.failed) > 0 {
 		if wait := r.settle(s.run); wait > 0 {
@@ -245,6 +246,30 @@ func (r Runs) excerpt(ctx context.Context, run kovra.Run, j kovra.Job) (kovra.Lo
 		e.Lines = append(e.Lines, kovra.ExcerptLine{N: l.N, Text: l.Text, Hidden: l.Hidden})
 	}
 	return kovra.LogCut, e, nil
+}
+
+// hasten has the logs of jobs that have ended looked at at once where somebody reads them;
+// the loop of logs may be resting, since no lines came. It does so once per log: then the end is known there.
+func (r Runs) hasten(ctx context.Context, run kovra.Run) {
+	logs, err := r.logs.Read(ctx, r.WantedSince())
+	for _, log := range logs {
+		if log.Key.Project != run.Project || log.Subject.Status.Final() {
+			continue
+		}
+		var j kovra.Job
+		err = errors.Join(err, r.db.Read(ctx, func(tx *storage.Tx) (err error) {
+			j, err = tx.Job(log.Key.Project, log.Key.ID)
+			return ignoreNotFound(err)
+		}))
+		if j.Run == run.ID && j.Status.Final() {
+			err = errors.Join(err, r.logs.Note(ctx, log.ID, func(log *kovra.Log) {
+				log.Subject, log.NextAt = subjectOf(j, run.Remote, run.Ref), r.db.Now()
+			}))
+		}
+	}
+	if err != nil {
+		r.opts.Log.WarnContext(ctx, "logs are looked at late", "run", run.ID, "err", err)
+	}
 }
 
 // driven records that all there was to do for this version of the run is done. A doubt

@@ -22,7 +22,8 @@ CREATE TABLE logs (
     UNIQUE (kind, project, remote)
 );
 CREATE INDEX logs_age ON logs (created_at);
-CREATE INDEX logs_open ON logs (kept, read_at) WHERE done = 0;
+CREATE INDEX logs_read ON logs (read_at) WHERE done = 0;
+CREATE INDEX logs_kept ON logs (next_at) WHERE done = 0 AND kept = 1;
 
 -- Lines, some hundred kilobytes of them together. text and marks are compressed apart, so that a search
 -- reads text alone; text comes first, since SQLite reads a row from its start.

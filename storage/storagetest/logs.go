@@ -43,6 +43,8 @@ func RunLogs(t *testing.T, open LogsOpener) {
 		"AwaitManyReaders":    testLogAwaitMany,
 		"AwaitEnds":           testLogAwaitEnds,
 		"Open":                testLogOpen,
+		"TakenUp":             testLogTakenUp,
+		"NextAt":              testLogNextAt,
 		"PruneByAge":          testLogPruneAge,
 		"PruneForRoom":        testLogPruneRoom,
 		"Cancelled":           testLogCancelled,

@@ -13,32 +13,70 @@ import (
 	"kovra.dev/chatops/storage"
 )
 
-func (w *logWorld) opened(since time.Time) []int64 {
-	w.t.Helper()
-	var ids []int64
-	for id, err := range w.logs.Open(w.t.Context(), since) {
+func testLogOpen(w *logWorld) {
+	keep := func(job int64, next time.Duration, done bool) int64 {
+		log, err := w.logs.Keep(w.t.Context(), jobLog(job), kovra.LogSubject{}, true)
 		w.must(err)
-		ids = append(ids, id)
+		w.must(w.logs.Note(w.t.Context(), log.ID, func(l *kovra.Log) { l.NextAt, l.Done = morning.Add(next), done }))
+		return log.ID
 	}
-	slices.Sort(ids)
-	return ids
+	open := func(since time.Time, most int) []int64 {
+		ids, err := w.logs.Open(w.t.Context(), since, most)
+		w.must(err)
+		return ids
+	}
+	old := w.touch(1).ID
+	late, never, early := keep(2, 2*time.Minute, false), keep(3, 2*time.Hour, false), keep(4, time.Minute, false)
+	keep(5, 0, true)
+	fresh, err := w.logs.Keep(w.t.Context(), jobLog(6), kovra.LogSubject{}, true)
+	w.must(err)
+	w.pass(time.Hour)
+	read := w.touch(7).ID
+	w.same("open", []int64{read, fresh.ID, early, late}, open(morning, 100))
+	w.same("some", []int64{read, fresh.ID, early}, open(morning, 2))
+	w.same("open since before", []int64{old, read, fresh.ID, early, late}, open(morning.Add(-time.Second), 100))
+	w.touch(3)
+	w.same("read and kept", []int64{never, read}, open(morning, 0))
+	logs, err := w.logs.Read(w.t.Context(), morning)
+	w.must(err)
+	w.same("read", []kovra.Log{w.log(never), w.log(read)}, logs)
 }
 
-func testLogOpen(w *logWorld) {
-	old := w.touch(1).ID
-	kept, err := w.logs.Keep(w.t.Context(), jobLog(2), kovra.LogSubject{}, true)
-	w.must(err)
-	done, err := w.logs.Keep(w.t.Context(), jobLog(3), kovra.LogSubject{}, true)
-	w.must(err)
-	w.must(w.logs.Note(w.t.Context(), done.ID, func(l *kovra.Log) { l.Done = true }))
-	w.pass(time.Hour)
-	read := w.touch(4).ID
-	w.same("open", []int64{kept.ID, read}, w.opened(morning))
-	w.same("open since before", []int64{old, kept.ID, read}, w.opened(morning.Add(-time.Second)))
-	for id, err := range w.logs.Open(w.t.Context(), morning) {
-		w.must(err)
-		w.same("the first", kept.ID, id)
-		break
+// testLogTakenUp: one that is done may have a time from which on it is tried again for a reader.
+func testLogTakenUp(w *logWorld) {
+	id := w.touch(5).ID
+	w.must(w.logs.Note(w.t.Context(), id, func(l *kovra.Log) { l.Done, l.NextAt = true, morning.Add(time.Minute) }))
+	w.changes()
+	w.pass(59 * time.Second)
+	if got := w.touch(5); !got.Done {
+		w.t.Errorf("too early: %+v", got)
+	}
+	w.pass(11 * time.Second)
+	before := w.log(id)
+	got := w.touch(5)
+	if got.Done || got.Version <= before.Version || !got.ReadAt.Equal(w.now()) {
+		w.t.Errorf("taken up: %+v", got)
+	}
+	w.same("stored", got, w.log(id))
+	w.same("told", []int64{id}, w.changes())
+}
+
+func testLogNextAt(w *logWorld) {
+	id := w.touch(5).ID
+	w.changes()
+	for _, c := range []struct {
+		next time.Duration
+		done bool
+		want []int64
+	}{
+		{time.Minute, false, nil},
+		{time.Minute, false, nil},
+		{time.Second, false, []int64{id}},
+		{time.Hour, false, nil},
+		{time.Second, true, nil},
+	} {
+		w.must(w.logs.Note(w.t.Context(), id, func(l *kovra.Log) { l.NextAt, l.Done = morning.Add(c.next), c.done }))
+		w.same(fmt.Sprintf("told of %+v", c), c.want, w.changes())
 	}
 }
 

@@ -271,13 +271,14 @@ func (w *logWorld) allFail(ctx context.Context, id int64, want error) {
 	_, sections := w.logs.Sections(ctx, id)
 	_, prune := w.logs.Prune(ctx)
 	_, size := w.logs.Size(ctx)
+	_, open := w.logs.Open(ctx, morning, 1)
+	_, read := w.logs.Read(ctx, morning)
 	for what, err := range map[string]error{
 		"Touch": touch, "Keep": keep, "Find": find, "Log": log, "Append": add, "Await": await, "Lines": lines, "LinesAt": at,
-		"Sections": sections, "Prune": prune, "Size": size,
+		"Sections": sections, "Prune": prune, "Size": size, "Open": open, "Read": read,
 		"Note":   w.logs.Note(ctx, id, func(l *kovra.Log) { l.Note = "x" }),
 		"Text":   lastError(w.logs.Text(ctx, id)),
 		"Search": lastError(w.logs.Search(ctx, id, storage.LogQuery{})),
-		"Open":   lastError(w.logs.Open(ctx, morning)),
 	} {
 		if err == nil || want != nil && !errors.Is(err, want) {
 			w.t.Errorf("%s: %v, want %v", what, err, want)
