@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -27,6 +29,7 @@ type LogsOptions struct {
 	MaxTotal  int64         // bytes on disk of all logs together; 0: 10 GiB
 	Retention time.Duration // after which a log is thrown away; 0: 90 days
 	Now       func() time.Time
+	Log       *slog.Logger // hears of a store that is damaged; nil: nobody does
 }
 
 // Logs keeps logs, in a database file of their own so that their bytes never hold up
@@ -45,10 +48,12 @@ type Logs struct {
 	watches watches
 
 	onChange func(id int64)
+	damaged  atomic.Bool // it was met, and told
 }
 
 // OpenLogs opens the store and brings its schema up to date. A store that was written
-// by a newer version is refused.
+// by a newer version is refused. One that is damaged is put aside, with ".damaged" after its name, for a new one: logs may
+// be lost, and nothing else is to wait for them.
 func OpenLogs(ctx context.Context, o LogsOptions) (*Logs, error) {
 	if o.MaxLog <= 0 {
 		o.MaxLog = 100_000_000
@@ -66,6 +71,22 @@ func OpenLogs(ctx context.Context, o LogsOptions) (*Logs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open logs %s: %w", o.Path, err)
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	l, err := openLogs(ctx, o, path)
+	if !isDamage(err) {
+		return l, err
+	}
+	aside, moved := putAside(path)
+	if moved != nil {
+		return nil, errors.Join(err, moved)
+	}
+	o.Log.ErrorContext(ctx, "the store of logs is damaged: it was put aside, and a new one begun", "aside", aside, "err", err)
+	return openLogs(ctx, o, path)
+}
+
+func openLogs(ctx context.Context, o LogsOptions, path string) (*Logs, error) {
 	pack, err := newPacker()
 	if err != nil {
 		return nil, fmt.Errorf("open logs %s: %w", o.Path, err)
@@ -99,6 +120,9 @@ func logsDSN(path string) string {
 }
 
 func (l *Logs) start(ctx context.Context, path string) error {
+	if err := checkLogs(ctx, l.sql); err != nil {
+		return fmt.Errorf("check logs %s: %w", path, err)
+	}
 	if err := migrateLogs(ctx, l.sql); err != nil {
 		return fmt.Errorf("prepare logs %s: %w", path, err)
 	}
@@ -181,9 +205,10 @@ func (l *Logs) update(ctx context.Context, fn func(*Tx) error) (err error) {
 		if !committed {
 			_, back := w.exec(inner, "ROLLBACK")
 			err = errors.Join(err, back)
+			l.condemnStore(inner, w, err)
 		}
 	}()
-	if err := fn(&Tx{conn: w, ctx: inner, now: l.o.Now()}); err != nil {
+	if err = fn(&Tx{conn: w, ctx: inner, now: l.o.Now()}); err != nil {
 		return err
 	}
 	if _, err := w.exec(inner, "COMMIT"); err != nil {

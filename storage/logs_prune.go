@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -119,12 +120,14 @@ func (l *Logs) sweep(ctx context.Context) error {
 
 // shrink gives free pages back to the disk.
 func (l *Logs) shrink(ctx context.Context) error {
+	last := int64(math.MaxInt64)
 	for more := true; more; {
 		err := l.update(ctx, func(tx *Tx) error {
 			free, err := tx.int("PRAGMA freelist_count")
-			if more = free > prunePages; err != nil || free == 0 {
+			if more = free > prunePages && free < last; err != nil || free == 0 || free >= last {
 				return err
 			}
+			last = free
 			// Each row is a page that was moved.
 			return tx.each(func(scanner) error { return nil }, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", prunePages))
 		})

@@ -91,7 +91,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	logs, err := storage.OpenLogs(ctx, storage.LogsOptions{
-		Path: cfg.LogsPath(), MaxTotal: cfg.LogMaxTotal, Retention: cfg.LogRetention,
+		Path: cfg.LogsPath(), MaxTotal: cfg.LogMaxTotal, Retention: cfg.LogRetention, Log: o.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
