@@ -29,20 +29,40 @@ func (d *Dispatch) prints(vars []kovra.Variable) []kovra.Print {
 	return out
 }
 
-// secretLines are the parts of a value that a line of a log must not show.
+// secretLines are the parts of a value that a line of a log must not show: its lines, as they are and as a
+// log shows them, without control characters and the like. Not covered are values that a job writes in another form,
+// such as base64, escaped as in JSON or in a URL, or wrapped over several lines.
 func secretLines(value string) []string {
-	lines := strings.Split(strings.TrimSpace(value), "\n")
+	lines := strings.FieldsFunc(strings.TrimSpace(value), func(r rune) bool { return r == '\n' || r == '\r' })
 	least := shortest
 	if len(lines) > 1 {
 		least = shortestLine
 	}
 	var out []string
-	for _, line := range lines {
+	add := func(line string) {
 		if line = strings.TrimSpace(line); len(line) >= least {
 			out = append(out, line)
 		}
 	}
+	for _, line := range lines {
+		add(line)
+		if shown := asShown(line); shown != line {
+			add(shown)
+		}
+	}
 	return out
+}
+
+// asShown is how a line that is printed looks in a log.
+func asShown(line string) string {
+	if strings.IndexFunc(line, func(r rune) bool { return r < ' ' || r >= 0x7f }) < 0 {
+		return line
+	}
+	shown, err := joblog.NewReader(strings.NewReader(line)).Next()
+	if err != nil {
+		return line // nothing of it is shown
+	}
+	return shown.Text
 }
 
 // masker hides in the log of a job what looks like a secret, and the values that we
@@ -72,15 +92,17 @@ func (d *Dispatch) injected(ctx context.Context, id int64) ([]kovra.Print, error
 			return err
 		}
 		top, known, err := topmost(tx, run)
-		if err != nil || !known {
+		if err != nil {
 			return err
 		}
-		if out, err = printsOf(tx, top.ID); err != nil {
-			return err
+		if known {
+			if out, err = printsOf(tx, top.ID); err != nil {
+				return err
+			}
 		}
 		open, err := tx.OpenActions(kovra.ActRun)
 		for _, a := range open {
-			if a.State == kovra.ActionTried && a.Params.Ref == top.Ref {
+			if a.State == kovra.ActionTried && (!known || a.Params.Ref == top.Ref) {
 				out = append(out, a.Params.Prints...)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kovra.dev/chatops/internal/joblog"
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
 )
@@ -21,9 +22,44 @@ func TestSecretLines(t *testing.T) {
 		{" 123456\n", []string{"123456"}},
 		{"s3cret-väl", []string{"s3cret-väl"}},
 		{"-----BEGIN\r\n  MIIEabcd  \n1234567\n\nMIIEefgh==\n", []string{"-----BEGIN", "MIIEabcd", "MIIEefgh=="}},
+		{"123456\n \n", []string{"123456"}},
+		{"\n12345678\n", []string{"12345678"}},
+		{"abcdefgh\rijklmnop", []string{"abcdefgh", "ijklmnop"}},
+		{"abc\x00def\x07ghi", []string{"abc\x00def\x07ghi", "abcdefghi"}},
+		{"abc\x1b[31mdef\u202eghi", []string{"abc\x1b[31mdef\u202eghi", "abcdefghi"}},
+		{"abc\xffdefgh", []string{"abc\xffdefgh", "abc\ufffddefgh"}},
+		{"abc\tdefgh", []string{"abc\tdefgh"}},
+		{"\x1b\x1b\x1b\x1b\x1b\x1b", []string{"\x1b\x1b\x1b\x1b\x1b\x1b"}},
 	} {
 		if diff := cmp.Diff(c.want, secretLines(c.value)); diff != "" {
 			t.Errorf("%q: -want +got:\n%s", c.value, diff)
+		}
+	}
+}
+
+// TestHiddenAsShown: a log shows a value in another way than it was given.
+func TestHiddenAsShown(t *testing.T) {
+	w := newWorld(t)
+	d := w.dispatch()
+	for value, log := range map[string]string{
+		"s3cret-value":           "x s3c\x1b[31mret\x1b[0m-va\x1b[Klue y",
+		"abc\x00def\x07ghi":      "x abc\x00def\x07ghi y",
+		"abc\xff\xfedefghi":      "x abc\xff\xfedefghi y",
+		"abc\u202edefgh":         "x abc\u202edefgh y",
+		"abcdefg8\r1hijklmnop":   "redrawn\rx 1hijklmnop y",
+		"abcdefgh\ndefghijk":     "x abcdefghijk y",
+		"  s3cret with spaces  ": "x s3cret with spaces y",
+	} {
+		finder := w.db.Finder(d.prints([]kovra.Variable{{Key: "A", Value: value}}))
+		m := joblog.NewMasker(nil).Also(func(line string) string { return hide(finder, line) })
+		_, err := joblog.Cut(t.Context(), strings.NewReader(log+"\n"), joblog.Options{Mask: m, Each: func(l joblog.Line) error {
+			if l.Text != "x [MASKED] y" {
+				t.Errorf("%q in %q is shown as %q", value, log, l.Text)
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -62,6 +98,12 @@ func TestInjectedIsFoundAmongManyActions(t *testing.T) {
 		w.update(func(tx *storage.Tx) error {
 			return tx.TryAction(id, kovra.Params{Ref: ref, Prints: d.prints([]kovra.Variable{{Key: "B", Value: "value-on-" + ref}})})
 		})
+	}
+	orphan := pipeline(9, kovra.Running)
+	orphan.Run.Source, orphan.Run.Parent = "parent_pipeline", kovra.Parent{Project: web, Pipeline: 8}
+	child := w.observe(orphan)
+	if m, err := d.masker(t.Context(), child.ID); err != nil || strings.Count(m.Line("value-on-main value-on-other"), masked) != 2 {
+		t.Errorf("the child of a pipeline that nobody knows yet: %v", err)
 	}
 	m, err := d.masker(t.Context(), run.ID)
 	if err != nil {
