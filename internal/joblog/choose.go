@@ -14,6 +14,9 @@ const (
 	otherWeight     = 5 // what weighs so much less and is of another kind is left out
 	firstLines      = 6 // of the block behind the first match, before anything else is shown
 	moreLines       = 9 // of it, before the blocks of other matches
+	maxDecisive     = 5
+	maxFill         = 18 // lines up to which what is spare is shown
+	closeBy         = 12 // lines before the main match in which weaker ones are worth showing
 )
 
 // excerpt chooses the lines, after the last line was seen.
@@ -104,9 +107,10 @@ func (p *picker) addFound(f found) int {
 	for _, sum := range f.sums {
 		p.addAll(sum.lines)
 	}
-	if place := placeIn(main.behind); place != nil {
+	if place := cmp.Or(placeIn(main.behind), placeIn(main.spare)); place != nil {
 		p.add(*place)
 	}
+	p.addDecisive(main)
 	further := p.further(main, hits[first+1:])
 	for _, h := range further {
 		p.add(h.line)
@@ -118,8 +122,44 @@ func (p *picker) addFound(f found) int {
 		p.addAll(h.behind[:min(len(h.behind), maxFurtherLines)])
 	}
 	p.addAll(main.behind)
+	p.fill(main, hits[:first])
 	return main.n
 }
+
+// decisiveLine is what a reader of a failure looks for: what was wanted and what came, the
+// reason, the mark below the place.
+var decisiveLine = regexp.MustCompile(`^(?:E {3}|\s*[-+] {0,8}[^\s+-])|(?i)^\s*(?:expected|received|actual|got|want|wanted|left|right|obtained|found|required|reason|detail|message|caused by|note|\S*error)\b[^:=]{0,12}[:=]` +
+	`|\^|~~~|^\s*>\s*\d+ \|`)
+
+// addDecisive shows the lines of the main block, and behind it, that tell most.
+func (p *picker) addDecisive(main *hit) {
+	n := 0
+	for _, line := range append(slices.Clip(main.behind), main.spare...) {
+		if n < maxDecisive && !p.has(line.n) && decisiveLine.MatchString(line.text) && p.add(line) {
+			n++
+		}
+	}
+}
+
+// fill takes the room that is left for what follows the main block, and for weaker matches
+// that came before it.
+func (p *picker) fill(main *hit, earlier []*hit) {
+	for i, line := range main.spare {
+		if p.size() >= maxFill {
+			break
+		}
+		if line.blank && (i+1 == len(main.spare) || main.spare[i+1].blank) || !p.add(line) {
+			break
+		}
+	}
+	for _, h := range slices.Backward(earlier) {
+		if h.weight*10 >= main.weight*8 && main.n-h.n <= closeBy && p.size() < maxFill {
+			p.add(h.line)
+		}
+	}
+}
+
+func (p *picker) size() int { return len(p.chosen) + gaps(p.chosen) }
 
 var sourcePlace = regexp.MustCompile(`(?:^|[\s(/"'])[\w.@+-]+\.[A-Za-z]{1,6}:\d+`)
 

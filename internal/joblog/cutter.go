@@ -15,6 +15,7 @@ const (
 	goodWeight    = 70
 	stderrBonus   = 3
 	sureWeight    = 80
+	strongWeight  = 90 // what counts even where it is further in than its tool writes it
 	briefLines    = 3  // lines that a last command may print and still only report what others did
 	suspectWeight = 50 // what weighs less is no more than a word that often stands in errors
 
@@ -24,6 +25,9 @@ const (
 	maxSums      = 3
 	maxHeadings  = 64 // steps that run at the same time
 	maxLasting   = 2
+	maxBlock     = 40
+	maxSpare     = 12
+	farContext   = 8 // of so many lines before a match, empty ones are no end
 )
 
 // shown is a line made ready to be shown: masked and cut to length.
@@ -368,9 +372,7 @@ func (c *cutter) admit(line shown, weight int, p *pattern, worker string) {
 	if p.lasts && len(c.lasting) < maxLasting {
 		c.lasting = append(c.lasting, h)
 	}
-	if h.left > 0 {
-		c.open = append(c.open, h)
-	}
+	c.open = append(c.open, h)
 }
 
 // headingOf finds what line stands under.
@@ -397,7 +399,7 @@ func (c *cutter) context(n int, mark string) []shown {
 		if other := stepMark(line.text); mark != "" && other != "" && other != mark {
 			continue
 		}
-		if line.blank || isBoundary(line.text) {
+		if line.blank && n < farContext || isBoundary(line.text) {
 			break
 		}
 		lines = append(lines, line)

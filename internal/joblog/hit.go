@@ -19,18 +19,18 @@ type hit struct {
 	before  []shown // nearest last
 	line    shown
 	behind  []shown
+	spare   []shown // what came after the block, shown if there is room
+	full    bool    // the block is complete
+	own     bool    // of a goroutine: a call of the job's own code was found
 	command *shown
 	heading *shown
 	test    string // the Go test that was running
 }
 
-// take adds a line behind the hit; false: the hit is complete.
+// take adds a line behind the hit, to its block or to what is spare; false: it wants no more.
 func (h *hit) take(line shown) bool {
-	if h.left <= 0 || isBoundary(line.text) {
+	if isBoundary(line.text) {
 		return false
-	}
-	if h.block == goroutine {
-		return h.takeGoroutine(line)
 	}
 	if h.worker != "" {
 		rest, ok := strings.CutPrefix(line.text, h.worker)
@@ -40,7 +40,26 @@ func (h *hit) take(line shown) bool {
 		}
 		line.indent = indentOf(rest)
 	}
+	if !h.full {
+		h.full = !h.takeOwn(line)
+		if !h.full || len(h.behind) > 0 && h.behind[len(h.behind)-1].n == line.n {
+			return true
+		}
+	}
+	if h.kind.own || h.block == goroutine {
+		return false
+	}
+	return h.takeAs(&h.spare, line) && len(h.spare) < maxSpare
+}
+
+// takeOwn adds a line to the block; false: the block is complete.
+func (h *hit) takeOwn(line shown) bool {
+	if h.left <= 0 {
+		return false
+	}
 	switch h.block {
+	case goroutine:
+		return h.takeGoroutine(line)
 	case alone, paragraph:
 		if line.blank {
 			return false
@@ -53,23 +72,36 @@ func (h *hit) take(line shown) bool {
 		return h.takeCall(line)
 	default: // the other blocks end by their count, not by what a line looks like
 	}
-	if mark := stepMark(line.text); isForeign(line.text) || mark != "" && mark != stepMark(h.line.text) {
+	return h.takeAs(&h.behind, line) && h.left > 0
+}
+
+// takeAs adds a line to list, but for what says nothing here.
+func (h *hit) takeAs(list *[]shown, line shown) bool {
+	last := h.n
+	if n := len(*list); n > 0 {
+		last = (*list)[n-1].n
+	}
+	mark := stepMark(line.text)
+	if isForeign(line.text) || mark != "" && mark != stepMark(h.line.text) || line.blank && last != line.n-1 {
 		h.taken++
 		return h.taken < maxForeign
 	}
-	h.behind = append(h.behind, line)
-	h.left--
-	return h.left > 0
+	*list = append(*list, line)
+	if !line.blank {
+		h.left--
+	}
+	return len(*list) < maxBlock
 }
 
 // foreignLine is what stands in a block and says nothing: calls within libraries, tests that passed.
 var foreignLine = regexp.MustCompile(`^\s*at (?:java\.|javax\.|jdk\.|sun\.|java\.base/|kotlin\.|scala\.|groovy\.|System\.|Microsoft\.|Xunit\.|NUnit\.|` +
 	`org\.(?:junit|gradle|apache|opentest4j|assertj|hamcrest|mockito|testng|springframework|hibernate|codehaus)\.)` +
-	`|^\s+at .*(?:node_modules/|\(?node:internal|\(internal/)|^\s*# .*/gems/|^\s*--- (?:PASS|SKIP): |^\s*=== (?:RUN|CONT|NAME|PAUSE) `)
+	`|^\s+at .*(?:node_modules/|\(?node:internal|\(internal/)|^\s*# .*/gems/|^\s*--- (?:PASS|SKIP): |^\s*=== (?:RUN|CONT|NAME|PAUSE) ` +
+	`|^\s*\d+/\d+ Test +#\d+: .* Passed|^\s+Start +\d+: |^\[?(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d\S* .*\b(?:INFO|WARN(?:ING)?|DEBUG|TRACE|warning)\b|^\s*(?:✓|✔|√) `)
 
 func isForeign(text string) bool {
 	trimmed := strings.TrimLeft(text, " \t")
-	if trimmed == "" || trimmed[0] != 'a' && trimmed[0] != '#' && trimmed[0] != '-' && trimmed[0] != '=' {
+	if trimmed == "" || strings.IndexByte("a#-=S[0123456789\xe2", trimmed[0]) < 0 {
 		return false
 	}
 	return foreignLine.MatchString(text)
@@ -82,17 +114,18 @@ func (h *hit) takeGoroutine(line shown) bool {
 	text := line.text
 	isCall := strings.HasSuffix(text, ")") && !strings.HasPrefix(text, "\t") && !strings.HasPrefix(text, "[")
 	switch {
-	case strings.HasPrefix(text, "goroutine ") && h.call.n > 0, strings.HasPrefix(text, "FAIL"), strings.HasPrefix(text, "exit status"):
+	case strings.HasPrefix(text, "goroutine ") && h.own, strings.HasPrefix(text, "FAIL"), strings.HasPrefix(text, "exit status"):
 		return false
 	case line.blank:
 	case strings.HasPrefix(text, "\t/"), strings.HasPrefix(text, "\t_testmain"):
 		if isOwnPlace(text) && h.call.n == line.n-1 {
 			h.behind = append(h.behind, h.call, line)
 			h.left -= 2
+			h.own = true
 		}
 	case isCall, strings.HasPrefix(text, "created by "):
 		h.call = line
-	case h.call.n == 0:
+	case h.call.n == 0 && !strings.HasPrefix(text, "goroutine "):
 		h.behind = append(h.behind, line)
 		h.left--
 	}
@@ -130,12 +163,12 @@ func indentOf(text string) int {
 
 // isBoundary tells lines at which something else begins.
 func isBoundary(text string) bool {
-	for _, start := range [...]string{"=== ", "=====", "_____", "--- PASS", "ok  \t", "PASS", "╵", "npm error A complete log", "npm ERR! A complete log"} {
+	for _, start := range [...]string{"=== ", "=====", "_____", "--- PASS", "ok  \t", "PASS", "╵", "[INFO] ", "⎯⎯⎯⎯", "npm error A complete log", "npm ERR! A complete log"} {
 		if strings.HasPrefix(text, start) {
 			return true
 		}
 	}
-	return false
+	return len(text) >= 8 && strings.Trim(text, ".") == "" // the progress of tests
 }
 
 // stepMark gives what BuildKit puts before the lines of one step, "" for other lines.

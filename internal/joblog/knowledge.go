@@ -3,10 +3,15 @@ package joblog
 import "slices"
 
 // numbered appends the digits 1 to 9 to each stem: ".go:" becomes ".go:1" and so on.
-func numbered(stems ...string) []string {
+func numbered(stems ...string) []string { return followed("123456789", stems) }
+
+// worded appends what words and paths begin with.
+func worded(stems ...string) []string { return followed("abcdefghijklmnopqrstuvwxyz0123456789/.@[(<'`\"", stems) }
+
+func followed(by string, stems []string) []string {
 	var out []string
 	for _, stem := range stems {
-		for d := '1'; d <= '9'; d++ {
+		for _, d := range by {
 			out = append(out, stem+string(d))
 		}
 	}
@@ -36,13 +41,14 @@ var controlPatterns = []pattern{
 	{name: "go test passed", any: []string{"--- pass: ", "--- skip: "}, expr: `^\s*--- (?:PASS|SKIP): \S+`, block: passed},
 	{name: "flaky tests", any: []string{" flaky"}, expr: `^\s+\d+ flaky$`, block: acquit},
 	{name: "captured output", any: []string{"stderr | ", "stdout | "}, expr: `^(?:stderr|stdout) \| \S`, block: hushText},
+	{name: "pending", any: []string{"pending: (failures"}, expr: `^Pending: \(Failures`, block: hushDeeper},
 	{name: "console of a test", any: []string{"console.", "console"}, expr: `^\s+(?:● Console|console\.(?:error|warn|log|info|debug))\s*$`, block: hushDeeper},
 }
 
 // summaryPatterns are what test runners and checkers say at their end.
 var summaryPatterns = []pattern{
 	{name: "jest summary", any: []string{"tests:", "test suites:", "test files", " tests "}, expr: `^(?:Tests:\s+.*\d+ failed|\s*(?:Test Files|Tests)\s+\d+ failed)`, weight: 66, sums: 1},
-	{name: "pytest end", any: []string{" failed", " error"}, expr: `^=+ .*\b\d+ (?:failed|errors?)\b.* in [\d.]+`, weight: 66, sums: 1},
+	{name: "pytest end", any: []string{" failed", " error"}, expr: `^(?:=+ )?(?:\d+ \w+, )*\d+ (?:failed|errors?)\b.* in [\d.]+`, weight: 66, sums: 1},
 	{name: "maven tests", any: []string{"[error] tests run:"}, expr: `^\[ERROR\] Tests run: \d+, Failures: \d+, Errors: \d+, Skipped: \d+\s*$`, weight: 76, sums: 1},
 	{name: "gradle tests", any: []string{" completed, "}, expr: `^\d+ tests? completed, [1-9]\d* failed`, weight: 66, sums: 1},
 	{name: "examples", any: []string{"examples, ", "example, ", " runs, ", " tests, ", " test, ", "assertions"}, expr: `^\d+ (?:examples?|runs|tests?|doctests?|propert(?:y|ies)|features?|scenarios?).*, [1-9]\d* (?:failures?|errors?)\b|^Tests: \d+, Assertions: \d+.* (?:Failures|Errors): [1-9]`, weight: 66, sums: 1},
@@ -56,6 +62,13 @@ var summaryPatterns = []pattern{
 	{name: "dockerfile line", any: []string{"| >>> "}, expr: `^\s+\d+ \| >>> `, weight: 60, sums: 1},
 	{name: "cmake end", any: []string{"configuring incomplete"}, expr: `^-- Configuring incomplete`, weight: 60, sums: 1},
 	{name: "bazel end", any: []string{"build did not complete", "fail to build"}, expr: `^FAILED: Build did NOT complete|^Executed \d+ out of \d+ tests?: .*fail`, weight: 60, sums: 1},
+	{name: "unittest end", any: []string{"failed (failures", "failed (errors"}, expr: `^FAILED \((?:failures|errors)=`, weight: 66, sums: 1},
+	{name: "xcode end", any: []string{" tests, with "}, expr: `^\s*Executed \d+ tests?, with [1-9]\d* failure`, weight: 66, sums: 1},
+	{name: "xcode result", any: []string{" failed **"}, expr: `^\*\* [A-Z ]+ FAILED \*\*`, weight: 60, sums: 1},
+	{name: "cypress end", any: []string{" failed ("}, expr: `^\s*✖\s+\d+ of \d+ failed`, weight: 60, sums: 1},
+	{name: "nx end", any: []string{" targets failed"}, expr: `^\s*✖\s+\d+/\d+ targets failed`, weight: 60, sums: 1},
+	{name: "catch end", any: []string{"test cases:"}, expr: `^test cases: .* failed`, weight: 66, sums: 1},
+	{name: "findings", any: []string{" offense", " issue", " warning", " violation", " vulnerabilit", "(critical: ", "(high: ", " error"}, expr: `(?i)^(?:\d+ \S+ inspected, |\d+ mods/funs, |Tested \d+ .*)?(?:found )?[1-9]\d* (?:(?:low|moderate|high|critical|severity) )*(?:offenses?|issues?|violations?|warnings?|vulnerabilit(?:y|ies)|errors?|problems?)\b(?: detected| found|, \d|\.?$)|^(?:\d+ \S+ inspected, |\d+ mods/funs, |Tested \d+ .*)found [1-9]|^Total: [1-9]\d* \(.*: [1-9]|^System check identified [1-9]`, weight: 66, sums: 1, before: 2},
 	{name: "playwright end", any: []string{" failed"}, expr: `^\s+\d+ failed$`, weight: 66, sums: 1, block: following, after: 2},
 	{name: "recap", any: []string{"failed=", "unreachable="}, expr: `^\S+\s+: ok=.*(?:failed|unreachable)=[1-9]`, weight: 66, sums: 1},
 }
@@ -85,7 +98,7 @@ var systemPatterns = []pattern{
 		name: "crash", any: []string{"segmentation fault", "core dumped", "bus error", "illegal instruction", "aborted (", "stack smashing", "assertion"},
 		expr: `(?i)segmentation fault|core dumped|\bbus error\b|illegal instruction|Aborted \(|stack smashing|\bassertion\b.*\bfailed`, weight: 95, before: 3, after: 2,
 	},
-	{name: "sanitizer", any: []string{"sanitizer", "runtime error:", "data race"}, expr: `ERROR: \w+Sanitizer|^\S+:\d+(?::\d+)?: runtime error: |^WARNING: DATA RACE`, weight: 96, block: following, after: 8},
+	{name: "sanitizer", any: []string{"sanitizer", "runtime error:", "data race"}, expr: `(?:ERROR|WARNING): \w+Sanitizer|^\S+:\d+(?::\d+)?: runtime error: |^WARNING: DATA RACE`, weight: 96, block: following, after: 8},
 	{
 		name: "image pull", any: []string{"failed to pull image", "errimagepull", "imagepullbackoff", "manifest unknown", "pull access denied", "manifest for "},
 		expr: `(?i)failed to pull image|ErrImagePull|ImagePullBackOff|manifest unknown|pull access denied|manifest for .* not found`, weight: 93, before: 1, after: 1,
@@ -141,7 +154,7 @@ var languagePatterns = []pattern{
 	{name: "go test result", any: numbered("_test.go:"), expr: `^\s+\S+_test\.go:\d+: .*(?i:\b(?:got|want|expected|unexpected|error|fail(?:ed|ure)?|mismatch|should|must|timed? ?out|diff|not equal)\b)`, weight: 93, after: 4},
 	{name: "go test message", any: numbered("_test.go:"), expr: `^\s+\S+_test\.go:\d+: `, weight: 55, after: 2},
 	// Rust
-	{name: "rust summary", any: []string{"error: could not compile", "error: aborting due to", "error: test failed"}, expr: `^error: (?:could not compile|aborting due to|test failed)`, weight: 70},
+	{name: "rust summary", any: []string{"error: could not compile", "error: aborting due to", "error: test failed"}, expr: `^error: (?:could not compile|aborting due to|test failed)`, weight: 70, sums: 1},
 	{name: "rust", any: []string{"error[e"}, expr: `^error\[E\d+\]: `, weight: 95, block: paragraph, after: 9},
 	{name: "rust panic", any: []string{"' panicked at", " panicked at "}, expr: `^thread '.*'.* panicked at`, weight: 95, block: paragraph, before: 1, after: 5},
 	{name: "rust test output", any: []string{" stdout ----"}, expr: `^---- \S+ stdout ----`, weight: 95, block: following, after: 6},
@@ -161,6 +174,7 @@ var languagePatterns = []pattern{
 	{name: "maven compile", any: []string{".java:[", ".kt:[", ".scala:["}, expr: `^\[ERROR\] .*\.(?:java|kt|scala):\[\d+`, weight: 95, block: indented, after: 2},
 	{name: "maven goal", any: []string{"[error] failed to execute"}, expr: `^\[ERROR\] Failed to execute`, weight: 76, sums: 1},
 	{name: "maven summary", any: []string{"[error] tests run", "[error] failures:", "[error] errors:", "compilation error", "there are test failures"}, expr: `^\[ERROR\] (?:Tests run|Failures:|Errors:|COMPILATION|There are)`, weight: 60},
+	{name: "scalatest", any: []string{"*** failed ***"}, expr: `\*\*\* FAILED \*\*\*$`, weight: 95, block: following, before: 1, after: 2},
 	{name: "sbt", any: []string{"[error] "}, expr: `^\[error\] \S.*:\d+(?::\d+)?: `, weight: 93, after: 3},
 	{name: "sbt line", any: []string{"[error] "}, expr: `^\[error\] +\S`, weight: 75, after: 1},
 	{name: "maven", any: []string{"[error] "}, expr: `^\[ERROR\] +\S`, weight: 75, after: 1},
@@ -178,22 +192,28 @@ var languagePatterns = []pattern{
 	{name: "rake", any: []string{"rake aborted", "rails aborted", "bin/rails aborted"}, expr: `^(?:rake|(?:bin/)?rails) aborted!`, weight: 89, block: following, after: 4},
 	{name: "ruby error", any: []string{"error:", "error (", "invalid:", "notfound:", "missing:", "violation:", "undefined"}, expr: `^\s{0,8}(?:[A-Z]\w*::)+[A-Z]\w*: \S`, weight: 91, before: 1, after: 4},
 	{name: "exunit", any: []string{") test ", ") property ", ") doctest "}, expr: `^\s+\d+\) (?:test|property|doctest) .*\(\S+\)$`, weight: 95, block: following, after: 12},
-	{name: "elixir", any: []string{"error)", "** (mix)", "** (exit", "== compilation error"}, expr: `^\s*\*\* \((?:\w+\.)*\w*(?:Error|Mix|[Ee]xit|EXIT)\b|^== Compilation error`, weight: 92, block: following, before: 2, after: 4},
+	{name: "elixir", any: []string{"error)", "** (mix)", "** (exit", "== compilation error"}, expr: `^\s*\*\* \((?:\w+\.)*\w*(?:Error|Mix|[Ee]xit|EXIT)\b|^== Compilation error`, weight: 88, block: following, before: 2, after: 4},
+	{name: "dialyzer", any: numbered(".ex:", ".exs:"), expr: `^\S+\.exs?:\d+(?::\d+)?:\w+$`, weight: 90, after: 2},
 	{name: "elixir diagnostic", any: []string{" error: "}, expr: `^\s+error: \S`, weight: 90, block: following, after: 6},
 	{name: "minitest", any: []string{") failure:", ") error:", "failure:", "error:"}, expr: `^\s+\d+\) (?:Failure|Error):`, weight: 94, block: paragraph, after: 7},
 	{name: "ruby", any: numbered(".rb:"), expr: `\.rb:\d+:in .*: .* \([A-Z][\w:]*\)`, weight: 91, block: indented, after: 3},
 	{name: "rubocop", any: numbered(".rb:"), expr: `^\S+\.rb:\d+:\d+: [CWEF]: `, weight: 85, after: 2},
 	{name: "bundler", any: []string{"could not find gem", "bundler: failed", "could not find compatible", "in locally installed gems"}, expr: `(?i)could not find gem|^bundler: failed|could not find compatible|could not find .* in locally installed gems`, weight: 89, after: 2},
 	{name: "phpunit", any: []string{"::test", "with data set", ") app\\", ") tests\\"}, expr: `^\d+\) \S+::\w+`, weight: 95, block: following, after: 6},
-	{name: "phpstan", any: []string{"[error] found "}, expr: `^\s+\[ERROR\] Found \d+ errors?`, weight: 86, before: 8},
+	{name: "phpstan", any: []string{"[error] found "}, expr: `^\s+\[ERROR\] Found \d+ errors?`, weight: 78, sums: 1},
+	{name: "phpstan file", any: []string{".php "}, expr: `^\s+Line\s+\S+\.php\s*$`, weight: 90, block: following, after: 6},
 	{name: "composer", any: []string{"your requirements could not be resolved"}, expr: `^Your requirements could not be resolved`, weight: 92, block: following, after: 6},
 	{name: "php", any: []string{"php fatal error", "php parse error", "failed asserting that"}, expr: `PHP (?:Fatal|Parse) error|Failed asserting that`, weight: 94, before: 2, after: 4},
+	{name: "php lock", any: []string{"lock file does not"}, expr: `^Your lock file does not`, weight: 92, block: following, after: 6},
+	// Dart
+	{name: "flutter", any: []string{"exception caught by"}, expr: `EXCEPTION CAUGHT BY`, weight: 94, block: following, after: 7},
+	{name: "dart test", any: []string{".dart: "}, expr: `^\d\d:\d\d \+\d+ .* \[E\]$`, weight: 94, block: following, after: 5},
 	// C and everything that writes "file:line: error:"
 	{name: "linker", any: []string{"undefined reference to", "undefined symbol", "multiple definition of", "symbol(s) not found", "cannot find -l", "duplicate symbol", "undefined symbols"}, expr: `(?i)undefined reference to|undefined symbol|multiple definition of|symbol\(s\) not found|cannot find -l|duplicate symbol`, weight: 93, before: 2, after: 3},
 	{name: "linker summary", any: []string{"ld returned "}, expr: `ld returned \d+ exit status`, weight: 68, sums: 1},
 	{name: "bazel", any: []string{"error: /"}, expr: `^ERROR: /\S+:\d+:\d+: `, weight: 90, after: 4},
-	{name: "compiler", any: []string{": error", "- error", ": fatal error", "\terror"}, expr: `^[^\s:(][^:(]*(?::\d+|\(\d+)[:,\d]*\)?(?::| -)\s+(?:fatal )?error\b`, weight: 95, block: indented, after: 4},
-	{name: "gtest", any: []string{": failure", "[  failed  ]"}, expr: `^\S+:\d+: Failure$`, weight: 95, block: following, after: 5},
+	{name: "compiler", any: []string{": error", "- error", ": fatal error", "\terror"}, expr: `^[^\s:(][^:(]*(?::\d+|\(\d+)[:,\d]*\)?(?::| -)\s+(?:fatal )?error\b`, weight: 95, block: indented, before: 1, after: 4},
+	{name: "gtest", any: []string{": failure", ": failed:"}, expr: `^\S+:\d+: (?:Failure$|FAILED:)`, weight: 95, block: following, after: 5},
 	{name: "gtest summary", any: []string{"[  failed  ]"}, expr: `^\[  FAILED  \]`, weight: 80},
 	{name: "test anything", any: []string{"not ok "}, expr: `^\s*not ok \d+`, weight: 90, block: indented, after: 7},
 	{name: "perl test", any: []string{"failed test"}, expr: `^\s*#\s+Failed test`, weight: 89, after: 4},
@@ -206,25 +226,29 @@ var languagePatterns = []pattern{
 	{name: "playwright", any: []string{" › "}, expr: `^\s+\d+\) .* › `, weight: 95, block: following, after: 13},
 	{name: "esbuild", any: []string{"[error] "}, expr: `^(?:✘|X|✗) \[ERROR\] `, weight: 94, block: following, after: 6},
 	{name: "bundler of scripts", any: []string{"error during build:", "failed to compile", "module not found: ", "failed to resolve import", "failed to resolve "}, expr: `^error during build:|^(?:Failed to compile|Module not found:)|[Ff]ailed to resolve (?:import|entry)`, weight: 92, block: following, after: 6},
+	{name: "vitest", any: []string{" fail  "}, expr: `^ ?FAIL  \S+ (?:> |\[)`, weight: 95, block: following, after: 9},
+	{name: "wdio", any: []string{"error in \""}, expr: `^\[\d+-\d+\] Error in "`, weight: 94, block: following, after: 6},
+	{name: "node test", any: worded("✖ ", "✗ ", "✘ ", "✕ "), expr: `^\s*[✖✗✘✕] \S`, weight: 84, block: indented, after: 8},
 	{name: "jest suite", any: []string{"fail "}, expr: `^\s*FAIL\s+\S+`, weight: 74, after: 3},
-	{name: "mocha", any: []string{" failing"}, expr: `^\s+\d+ failing$`, weight: 92, block: indented, after: 10},
+	{name: "mocha", any: []string{" failing"}, expr: `^\s+\d+ failing$`, weight: 96, block: following, after: 10},
 	{name: "eslint", any: []string{" error "}, expr: `^\s+\d+:\d+\s+error\s`, weight: 92, before: 3, after: 2},
-	{name: "commit message", any: []string{"✖  "}, expr: `^✖\s{2,}\S`, weight: 84},
+	{name: "commit message", any: []string{"✖  "}, expr: `^✖\s{2,}\S`, weight: 84, before: 1},
 	{name: "webpack", any: []string{"error in "}, expr: `^ERROR in `, weight: 93, block: paragraph, after: 6},
 	{name: "npm chatter", any: []string{" err! ", " error "}, expr: `^npm (?:ERR!|error) (?:code (?:ELIFECYCLE|1$|\d+$)|path |errno|command|Test failed|Lifecycle script|Exit status|Failed at|This is probably|signal|workspace|location|syscall|dest |file |A complete log|in workspace|at location|\s*/|$)`, weight: 44},
+	{name: "audit", any: []string{"severity: "}, expr: `^Severity: (?:moderate|high|critical)`, weight: 88, before: 1, after: 3},
+	{name: "warnings as errors", any: []string{"warnings-as-errors", "warnings as errors", "too many warnings", "treated as errors"}, expr: `(?i)warnings[- ]as[- ]errors|too many warnings|treated as errors`, weight: 80, before: 9},
 	{name: "npm", any: []string{" err! ", " error "}, expr: `^npm (?:ERR!|error) \S`, weight: 88, block: following, after: 6},
 	{name: "yarn chatter", any: []string{"error command failed", "elifecycle"}, expr: `^error Command failed|ELIFECYCLE`, weight: 44},
 	{name: "pnpm chatter", any: []string{"err_pnpm_recursive"}, expr: `ERR_PNPM_RECURSIVE`, weight: 44},
 	{name: "yarn", any: []string{"yn0001", "yn0009", "yn0018", "yn0028", "yn0035", "yn0041", "yn0082"}, expr: `\bYN00(?:01|09|18|28|35|41|82)\b`, weight: 90, after: 2},
 	{name: "pnpm", any: []string{"err_pnpm"}, expr: `ERR_PNPM_`, weight: 90, after: 3},
 	{name: "thrown", any: []string{"error: ", "exception: ", "error [", "error:"}, expr: `^\s{0,2}(?:Uncaught |Unhandled )?(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception)(?: \[\w+\])?:(?: |$)`, weight: 88, block: indented, before: 2, after: 4},
-	{name: "thrown plainly", any: []string{"error: "}, expr: `^(?:Uncaught )?Error: `, weight: 87, block: indented, before: 2, after: 4},
 }
 
 // toolPatterns are builders, deployers and checkers.
 var toolPatterns = []pattern{
 	{name: "make rule", any: []string{"no rule to make target"}, expr: `No rule to make target`, weight: 91, before: 1},
-	{name: "make", any: []string{"make: *** ", "]: *** "}, expr: `^(?:g?make|ninja)(?:\[\d+\])?: \*\*\* `, weight: 60, before: 5},
+	{name: "make", any: []string{"make: *** ", "]: *** "}, expr: `^(?:g?make|ninja)(?:\[\d+\])?: \*\*\* .*Error \d`, weight: 60, before: 5, sums: 1},
 	{name: "cmake", any: []string{"cmake error"}, expr: `^CMake Error`, weight: 93, block: following, after: 5},
 	{
 		name: "buildkit cause", any: []string{"failed to compute cache key", "failed to read dockerfile", "failed to calculate checksum", "dockerfile parse error", "copy failed", "add failed"},
@@ -240,7 +264,7 @@ var toolPatterns = []pattern{
 	{name: "pushing image", any: []string{"error pushing", "failed to push"}, expr: `(?i)^error pushing|^(?:error|fatal).*failed to push`, weight: 91, before: 1, after: 2},
 	{name: "difference", any: []string{"diff --git"}, expr: `^diff --git `, weight: 58, block: following, after: 16},
 	{name: "git", any: []string{"fatal: "}, expr: `^fatal: `, weight: 88, before: 2, after: 1},
-	{name: "tool error", any: []string{"error: ", "error from server"}, expr: `^Error(?: from server)?(?: \(\w+\))?: \S`, weight: 87, block: following, before: 1, after: 7},
+	{name: "tool error", any: []string{"error: ", "error from server"}, expr: `^(?:Uncaught )?Error(?: from server)?(?: \(\w+\))?: \S`, weight: 87, block: following, before: 1, after: 7},
 	{name: "coverage", any: []string{"coverage"}, expr: `(?i)coverage .*(?:below|less than|does not meet|not met|failed under|not reached|under the)`, weight: 87, before: 3},
 	{name: "format", any: []string{"would reformat"}, expr: `(?i)^would reformat`, weight: 86, before: 2, after: 3},
 	{name: "dotnet test", any: []string{"  failed "}, expr: `^\s+Failed \S.* \[[<\d]`, weight: 95, block: following, after: 13},
@@ -249,7 +273,7 @@ var toolPatterns = []pattern{
 	{name: "log level", any: []string{"level=error", "level=fatal", "level=panic", `"level":"error"`, `"level":"fatal"`}, expr: `level"?[=:]"?(?:error|fatal|panic)`, weight: 62, before: 1, after: 1},
 	{name: "error report", any: []string{"error: ", "fatal: ", "##[error]", "::error"}, expr: `^(?:(?:ERROR|FATAL|error|fatal|Fatal): \S|##\[error\]|::error)`, weight: 80, before: 2, after: 4},
 	{name: "failed tests", any: []string{" failed", " failing", "failures"}, expr: `(?i)\b[1-9]\d* (?:tests? |examples?, \d+ )?(?:failed|failing|failures?)\b`, weight: 66, before: 2, after: 1},
-	{name: "build result", any: []string{"build failed", "failure: build"}, expr: `^(?:BUILD FAILED|Build FAILED|FAILURE: Build failed)`, weight: 52, before: 2, after: 3},
+	{name: "build result", any: []string{"build failed", "failure: build"}, expr: `^(?:BUILD FAILED|Build FAILED|FAILURE: Build failed)`, weight: 52, before: 2, after: 3, sums: 1},
 }
 
 // generalPatterns are words, the heaviest first.
@@ -270,15 +294,15 @@ var generalPatterns = []pattern{
 // knownQuiets look at lines in lower case.
 var knownQuiets = []quiet{
 	{name: "no files to upload", any: []string{"no files to upload", "no matching files"}, expr: `no (?:files to upload|matching files)`, below: 101},
-	{name: "passed", any: []string{"pass", "ok", "✓", "✔", "√", "success"}, expr: `^\s*(?:ok\b|pass(?:ed)?\b|--- pass|✓|✔|√)|\.\.\. ok$|\bpassed\b|\bpassed$`, unless: `[1-9]\d* (?:tests? )?(?:failed|failing|failures?|errors?)|(?:failed|failures?|errors?): +[1-9]|^not ok`, below: 92},
+	{name: "passed", any: []string{"pass", "ok", "✓", "✔", "√", "success"}, expr: `^\s*(?:ok\b|pass(?:ed)?\b|--- pass|✓|✔|√)|\.\.\. ok$|\bpassed\b|\bpassed$`, unless: `[1-9]\d* (?:tests? )?(?:failed|failing|failures?|errors?)\b|(?:failed|failures?|errors?): +[1-9]|^not ok`, below: 92},
 	{
 		name: "warning", any: []string{"warn", "deprecat", "notice", "info", "debug", "note", "hint", "trace"},
 		expr:   `^\s*(?:\S+[:(]\d+(?:[:,]\d+)*\)?:? )?(?:\S+ )?\[?(?:warn(?:ing)?|deprecat\w*|notice|info|debug|note|hint|trace)\]?[\s:(!\[|]|^[iw]\d{4} \d\d:|level"?[=:]"?(?:info|warn|debug|trace)`,
-		unless: `data race|failed to pull image|warnings? treated as|^info\w*\.|threshold|didn't start properly|>>> `, below: 101,
+		unless: `data race|warning: threadsanitizer|\*\*\* failed \*\*\*|failed to pull image|warnings? treated as|^info\w*\.|threshold|didn't start properly|>>> `, below: 101,
 	},
 	{name: "retry", any: []string{"retry", "retries", "attempt "}, expr: `\bretry(?:ing)?\b|\bretries\b|\battempt \d+ ?(?:of|/)`, unless: `giving up|no more|exhausted|exceeded|failed after|max retries`, below: 92},
-	{name: "counted zero", any: []string{"0 ", "no ", "zero ", "without "}, expr: `\b(?:0|no|zero|without(?: any)?) (?:compilation |syntax |known |fatal |lint )?(?:errors?|failures?|failed|failing|problems|vulnerabilities|issues)\b`, unless: `\b[1-9]\d* (?:errors?|failures?|failed|failing)\b`, below: 90},
-	{name: "counted zero after", any: []string{"error", "fail", "fatal"}, expr: `\b(?:errors?|failures?|failed|fatal)\s*[:=]\s*(?:0|none|false|null|nil)\b`, unless: `\b(?:errors?|failures?|failed)\s*[:=]\s*[1-9]`, below: 90},
+	{name: "counted zero", any: []string{"0 ", "no ", "zero ", "without "}, expr: `\b(?:0|no|zero|without(?: any)?) (?:compilation |syntax |known |fatal |lint )?(?:errors?|failures?|failed|failing|problems|vulnerabilities|issues)\b`, unless: `\b[1-9]\d* (?:errors?|failures?|failed|failing|problems?)\b`, below: 90},
+	{name: "counted zero after", any: []string{"error", "fail", "fatal"}, expr: `\b(?:errors?|failures?|failed|fatal)\s*[:=]\s*(?:0|none|false|null|nil)\b`, unless: `\b(?:errors?|failures?|failed|unreachable)\s*[:=]\s*[1-9]`, below: 90},
 	{
 		name: "subject of errors", any: []string{"error-", "error ", "error_"},
 		expr: `error[- _](?:handl\w*|prone|messages?|reports?|reporting|pages?|boundar\w+|free|logs?|logg\w+|track\w+|rates?|class\w*|types?|codes?|recovery|paths?|output|budget)\b`, below: 80,

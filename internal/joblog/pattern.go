@@ -219,7 +219,7 @@ func (k *Knowledge) match(text string, how interest, floor int) (p *pattern, at 
 	}
 	if inner := workerMessage(subject); len(inner) < len(subject) {
 		better, place := k.matchIn(patterns, text, inner, floor)
-		if better != nil && better.block < jobEnd && (p == nil || better.weight > p.weight) {
+		if better != nil && better.block < jobEnd && (p == nil || better.weight > p.weight) && (subject[0] != ' ' || better.weight >= strongWeight) {
 			return better, place, strings.TrimRight(text[:len(text)-len(inner)], " ")
 		}
 	}
@@ -345,7 +345,8 @@ func bareMessage(text string) string {
 var workerPrefix = regexp.MustCompile(`^(?:@?[\w.-]+(?:/[\w.-]+)* [\w:-]+: ?` + // pnpm: folder and script
 	`|@?[\w./-]+:[\w-]+(?::[\w-]+)*: ` + // turbo: package and task
 	`|[\w.-]+ +\| ` + // compose: container
-	`|\[[\w:@/.-]+\] )`) // concurrently, lerna: package
+	`|\[[\w:@/.-]+\] ` + // concurrently, lerna: package
+	`| {2,12})`) // nx and others: indented
 
 // workerMessage takes off the name of the one of several workers that wrote the line.
 func workerMessage(subject string) string {
