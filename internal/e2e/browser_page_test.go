@@ -77,7 +77,7 @@ type page struct {
 // reported no error, nor anything that its content security policy forbade.
 func open(t *testing.T, path, url string, s screen) *page {
 	t.Helper()
-	return openIn(t, startBrowser(t, path), url, s)
+	return openIn(startBrowser(t, path), t, url, s)
 }
 
 // startBrowser starts a browser that ends with the test.
@@ -103,7 +103,7 @@ func startBrowser(t *testing.T, path string, more ...chromedp.ExecAllocatorOptio
 }
 
 // openIn shows an address in a new tab, which knows nothing of what was done in others.
-func openIn(t *testing.T, browser context.Context, url string, s screen) *page {
+func openIn(browser context.Context, t *testing.T, url string, s screen) *page {
 	t.Helper()
 	p := &page{t: t, screen: s, folder: pictureFolder(t)}
 	p.ctx, _ = chromedp.NewContext(browser, chromedp.WithListener(p.hear), chromedp.WithNewBrowserContext())

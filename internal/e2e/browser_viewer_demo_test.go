@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	cdptarget "github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 )
 
@@ -84,20 +86,24 @@ func (p *page) follow(message, label string) viewer {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		for _, tab := range tabs {
-			if tab.Attached || !strings.Contains(tab.URL, "/logs/") {
-				continue
-			}
-			p.shots++
-			next := &page{t: p.t, screen: screen{name: p.screen.name + "-tab", width: small.width, height: small.height}, folder: p.folder, shots: p.shots}
-			next.ctx, _ = chromedp.NewContext(p.ctx, chromedp.WithTargetID(tab.TargetID), chromedp.WithListener(next.hear), chromedp.WithErrorf(func(string, ...any) {}))
-			next.do(chromedp.EmulateViewport(small.width, small.height), chromedp.Evaluate[chromedp.Void](lookScript), chromedp.Evaluate[chromedp.Void](readScript))
-			return viewer{next}
+		i := slices.IndexFunc(tabs, func(tab *cdptarget.Info) bool { return !tab.Attached && strings.Contains(tab.URL, "/logs/") })
+		if i >= 0 {
+			return p.tab(tabs[i].TargetID)
 		}
 		ask[bool](p, "new Promise((go) => setTimeout(() => go(true), 50))")
 	}
 	p.t.Fatalf("%s opens no tab", label)
 	return viewer{}
+}
+
+// tab looks into another tab of the browser.
+func (p *page) tab(id cdptarget.ID) viewer {
+	p.t.Helper()
+	p.shots++
+	next := &page{t: p.t, screen: screen{name: p.screen.name + "-tab", width: small.width, height: small.height}, folder: p.folder, shots: p.shots}
+	next.ctx, _ = chromedp.NewContext(p.ctx, chromedp.WithTargetID(id), chromedp.WithListener(next.hear))
+	next.do(chromedp.EmulateViewport(small.width, small.height), chromedp.Evaluate[chromedp.Void](lookScript), chromedp.Evaluate[chromedp.Void](readScript))
+	return viewer{next}
 }
 
 // leave closes the tab. It must have reported no error.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,12 @@ type house struct {
 	mu   sync.Mutex
 	next int64 // GitLab's id of the next job
 	hits map[string]int
+}
+
+// tour is a part of a test that looks at logs of a house.
+type tour struct {
+	*house
+	t *testing.T
 }
 
 // lockedBuffer is a buffer for several writers.
@@ -231,7 +238,7 @@ type viewer struct{ *page }
 func (l *written) view(t *testing.T, at string, s screen, before ...chromedp.Action[chromedp.Void]) viewer {
 	t.Helper()
 	s.name = "viewer-" + strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(t.Name(), "TestBrowserViewer/"), "/", "-"))
-	p := openIn(t, l.browser, "about:blank", s)
+	p := openIn(l.browser, t, "about:blank", s)
 	p.do(before...)
 	p.load(l.url() + at)
 	return viewer{p}
@@ -304,6 +311,9 @@ func (v viewer) press(keys string, held ...chromedp.Modifier) {
 					continue
 				}
 				chromedp.KeyModifiers(held...)(e)
+				if r == 'c' && slices.Contains(held, chromedp.ModifierCtrl) {
+					e.Commands = []string{"copy"} // what a browser makes of it lies outside of the page
+				}
 				if _, err := cdp.Call(ctx, tab, input.DispatchKeyEvent, *e); err != nil {
 					return err
 				}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -13,8 +12,9 @@ import (
 	"kovra.dev/chatops/internal/kovra"
 )
 
-// lookKeyboard does everything without a mouse.
-func lookKeyboard(t *testing.T, h *house) {
+// keyboard does everything without a mouse.
+func (h tour) keyboard() {
+	t := h.t
 	l := h.finished("acceptance", sample("long+timestamps"), kovra.Success)
 	v := l.view(t, "", small)
 	v.on(1)
@@ -133,8 +133,9 @@ const narrowScript = `(() => ({
 	}).filter(([name, w, h]) => (name === "rail" ? w < 20 : w < 40) || h < 40).map((x) => x.join(" ")),
 }))()`
 
-// lookPhone reads a log on a phone.
-func lookPhone(t *testing.T, h *house) {
+// phone reads a log on a phone.
+func (h tour) phone() {
+	t := h.t
 	l := h.finished("acceptance", sample("long+timestamps"), kovra.Success)
 	v := l.view(t, "", phone, chromedp.EmulateViewport(phone.width, phone.height, chromedp.EmulateMobile, chromedp.EmulateTouch))
 	fits := func(where string) {
@@ -170,8 +171,9 @@ func lookPhone(t *testing.T, h *house) {
 	v.shot("live")
 }
 
-// lookThemes shows the page dark and light, as the system asks or as somebody chose.
-func lookThemes(t *testing.T, h *house) {
+// themes shows the page dark and light, as the system asks or as somebody chose.
+func (h tour) themes() {
+	t := h.t
 	l := h.finished("web", sample("npm"), kovra.Failed)
 	v := l.view(t, "", small, scheme("light"))
 	dark := func() bool {
@@ -207,8 +209,9 @@ func lookThemes(t *testing.T, h *house) {
 	}
 }
 
-// lookHostile shows a log that tries to break out: all of it is text, and nothing else.
-func lookHostile(t *testing.T, h *house) {
+// hostile shows a log that tries to break out: all of it is text, and nothing else.
+func (h tour) hostile() {
+	t := h.t
 	for _, kind := range []string{"hostile", "hostile+timestamps"} {
 		l := h.finished("<b>sanitizer</b>", sample(kind), kovra.Failed)
 		v := l.view(t, "", small)
@@ -270,8 +273,9 @@ func lookHostile(t *testing.T, h *house) {
 	}
 }
 
-// lookRefused opens links that open nothing.
-func lookRefused(t *testing.T, h *house) {
+// refused opens links that open nothing.
+func (h tour) refused() {
+	t := h.t
 	l := h.job("unit")
 	v := l.view(t, "", small)
 	v.see("@state", "Waiting for the first lines")

@@ -30,8 +30,8 @@ const (
 // TestBrowserViewerReach looks at logs that are far larger than a page.
 func TestBrowserViewerReach(t *testing.T) {
 	h := newHouse(t)
-	t.Run("million", func(t *testing.T) { reachMillion(t, h) })
-	t.Run("line", func(t *testing.T) { reachLine(t, h) })
+	t.Run("million", func(t *testing.T) { tour{h, t}.million() })
+	t.Run("line", func(t *testing.T) { tour{h, t}.line() })
 }
 
 // millionLines is the trace that a runner of the simulator writes as "big".
@@ -77,8 +77,9 @@ func (v viewer) bounded(when string) {
 	}
 }
 
-// reachMillion goes through a log of a million lines.
-func reachMillion(t *testing.T, h *house) {
+// million goes through a log of a million lines.
+func (h tour) million() {
+	t := h.t
 	trace := millionLines(t)
 	began := time.Now()
 	l := h.finished("replay", trace, kovra.Failed)
@@ -193,8 +194,9 @@ func (v viewer) rail(part float64, total int) {
 	v.sight()
 }
 
-// reachLine shows a line that has 100 MB at its source.
-func reachLine(t *testing.T, h *house) {
+// line shows a line that has 100 MB at its source.
+func (h tour) line() {
+	t := h.t
 	trace := io.MultiReader(strings.NewReader("first\n"), io.LimitReader(endless{}, 100<<20), strings.NewReader("\nlast\n"))
 	l := h.finished("dump", trace, kovra.Failed)
 	log, err := h.logs.Log(t.Context(), l.id)

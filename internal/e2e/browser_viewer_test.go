@@ -21,31 +21,33 @@ func TestBrowserViewer(t *testing.T) {
 	h := newHouse(t)
 	for _, one := range []struct {
 		name string
-		look func(*testing.T, *house)
+		look func(tour)
 	}{
-		{"live", lookLive},
-		{"lost", lookLost},
-		{"filter", lookFilter},
-		{"whole", lookFilteredWhole},
-		{"copy", lookCopy},
-		{"copy-plain", lookCopyPlain},
-		{"stderr", lookStderr},
-		{"fold", lookFold},
-		{"range", lookRange},
-		{"keyboard", lookKeyboard},
-		{"phone", lookPhone},
-		{"themes", lookThemes},
-		{"hostile", lookHostile},
-		{"refused", lookRefused},
+		{"live", tour.live},
+		{"lost", tour.lost},
+		{"filter", tour.filter},
+		{"whole", tour.filteredWhole},
+		{"copy", tour.copy},
+		{"copy-keys", tour.copyAllByKeys},
+		{"copy-plain", tour.copyPlain},
+		{"stderr", tour.stderr},
+		{"fold", tour.fold},
+		{"range", tour.ranges},
+		{"keyboard", tour.keyboard},
+		{"phone", tour.phone},
+		{"themes", tour.themes},
+		{"hostile", tour.hostile},
+		{"refused", tour.refused},
 	} {
-		t.Run(one.name, func(t *testing.T) { one.look(t, h) })
+		t.Run(one.name, func(t *testing.T) { one.look(tour{h, t}) })
 	}
 }
 
 func sample(kind string) *strings.Reader { return strings.NewReader(gitlabsim.SampleLog(kind)) }
 
-// lookLive follows a running job: at the end it follows, above it stays and counts.
-func lookLive(t *testing.T, h *house) {
+// live follows a running job: at the end it follows, above it stays and counts.
+func (h tour) live() {
+	t := h.t
 	l := h.job("unit")
 	l.write(300)
 	v := l.view(t, "", small)
@@ -99,8 +101,9 @@ func lookLive(t *testing.T, h *house) {
 	v.shot("ended")
 }
 
-// lookLost cuts the connection of a live log: it comes back, and no line is missing or doubled.
-func lookLost(t *testing.T, h *house) {
+// lost cuts the connection of a live log: it comes back, and no line is missing or doubled.
+func (h tour) lost() {
+	t := h.t
 	l := h.job("unit")
 	l.write(40)
 	v := l.view(t, "", small)
@@ -136,9 +139,10 @@ func (p *page) forgive(causes ...string) {
 	})
 }
 
-// lookFilter searches: the lines that match, their number, one after the other, by letters
+// filter searches: the lines that match, their number, one after the other, by letters
 // and by expression.
-func lookFilter(t *testing.T, h *house) {
+func (h tour) filter() {
+	t := h.t
 	l := h.finished("acceptance", sample("long+timestamps"), kovra.Success)
 	v := l.view(t, "", small)
 	v.see("@status", "Success")
@@ -214,8 +218,9 @@ func matches(n int) string {
 	return fmt.Sprintf("%d matches", n)
 }
 
-// lookFilteredWhole goes from match to match in the whole log, and back to where it was.
-func lookFilteredWhole(t *testing.T, h *house) {
+// filteredWhole goes from match to match in the whole log, and back to where it was.
+func (h tour) filteredWhole() {
+	t := h.t
 	l := h.finished("acceptance", sample("long+timestamps"), kovra.Success)
 	v := l.view(t, "#L60", small)
 	v.on(60)
@@ -241,8 +246,9 @@ func lookFilteredWhole(t *testing.T, h *house) {
 	}
 }
 
-// lookCopy copies everything to the clipboard.
-func lookCopy(t *testing.T, h *house) {
+// copy copies everything to the clipboard.
+func (h tour) copy() {
+	t := h.t
 	l := h.finished("acceptance", sample("long+timestamps"), kovra.Success)
 	v := l.view(t, "", small)
 	v.allowClipboard(l.server.URL)
@@ -255,9 +261,28 @@ func lookCopy(t *testing.T, h *house) {
 	}
 }
 
-// lookCopyPlain copies on a page that is served as plain http, where browsers have no
+// copyAllByKeys selects everything and copies it, though only a part of it is in the page.
+func (h tour) copyAllByKeys() {
+	t := h.t
+	l := h.job("unit")
+	l.write(3000)
+	l.end("unit", kovra.Success)
+	v := l.view(t, "", small)
+	v.allowClipboard(l.server.URL)
+	v.on(1)
+	v.press("a", chromedp.ModifierCtrl)
+	v.shot("selected")
+	v.press("c", chromedp.ModifierCtrl)
+	v.see("@toast", "Copied 3,000 lines")
+	if got := ask[string](v.page, "navigator.clipboard.readText()"); got != l.text() {
+		t.Errorf("the clipboard has %d bytes, the log %d", len(got), len(l.text()))
+	}
+}
+
+// copyPlain copies on a page that is served as plain http, where browsers have no
 // clipboard for scripts.
-func lookCopyPlain(t *testing.T, h *house) {
+func (h tour) copyPlain() {
+	t := h.t
 	l := h.finished("acceptance", sample("pytest"), kovra.Failed)
 	v := l.view(t, "", small)
 	v.load(strings.Replace(l.url(), "127.0.0.1", "viewer.example", 1))
@@ -301,9 +326,10 @@ func (v viewer) red(n int) bool {
 	return r > g+60 && r > b+50
 }
 
-// lookStderr sees what was written to standard error in red, and where that is not known,
+// stderr sees what was written to standard error in red, and where that is not known,
 // lines that look like errors with another mark.
-func lookStderr(t *testing.T, h *house) {
+func (h tour) stderr() {
+	t := h.t
 	find := func(l *written, fits func(kovra.LogLine) bool) int {
 		t.Helper()
 		for _, line := range l.lines() {
@@ -346,8 +372,9 @@ func lookStderr(t *testing.T, h *house) {
 	v.shot("unknown")
 }
 
-// lookFold folds and unfolds sections.
-func lookFold(t *testing.T, h *house) {
+// fold folds and unfolds sections.
+func (h tour) fold() {
+	t := h.t
 	l := h.finished("acceptance", sample("long+timestamps"), kovra.Success)
 	sections, err := l.logs.Sections(t.Context(), l.id)
 	h.must(err)
@@ -395,8 +422,9 @@ func lookFold(t *testing.T, h *house) {
 	}
 }
 
-// lookRange opens a link to a range, makes others, and goes back.
-func lookRange(t *testing.T, h *house) {
+// ranges opens a link to a range, makes others, and goes back.
+func (h tour) ranges() {
+	t := h.t
 	l := h.job("unit")
 	l.write(500)
 	l.end("unit", kovra.Success)

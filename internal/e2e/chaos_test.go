@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,8 @@ var mustHappen = []string{
 	"crash before a commit", "crash after a commit",
 	"crash before a write of Slack", "crash after a write of Slack", "crash before a read of Slack", "crash after a read of Slack",
 	"crash before a write of GitLab", "crash after a write of GitLab", "crash before a read of GitLab", "crash after a read of GitLab",
-	"duplicate", "drop", "late", "shuffle", "restart", "double click",
+	"duplicate", "drop", "late", "shuffle", "restart", "double click", "viewer", "erase",
+	"log that is complete", "log that outlived its erasure", "log that nobody read to its end", "reader who saw the end",
 	"slack rate limit", "slack 5xx", "slack lost reply", "slack delay", "slack drop",
 	"gitlab rate limit", "gitlab 5xx", "gitlab lost reply", "gitlab 502 after", "gitlab delay",
 }
@@ -53,6 +55,8 @@ func seeds(t *testing.T) uint64 {
 // lose, kills it at any commit or call, and then compares, when all is quiet,
 // what Slack shows with what the state says.
 func TestChaos(t *testing.T) {
+	// Lives are short and memory is plenty: less of the time goes into tidying up.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	what := &tally{count: map[string]int{}}
 	n := seeds(t)
 	t.Run("seeds", func(t *testing.T) {
@@ -139,15 +143,21 @@ func (w *world) calm() {
 	w.slack.ClearFaults()
 	w.lab.ClearFaults()
 	w.stop()
+	w.leaveSome()
 	w.lab.ReleaseHooks(nil)
 	w.start(&killer{what: w.what})
+	w.readHalf()
 	for _, p := range w.lab.Pipelines(web) {
 		if p.Status == "running" || p.Status == "pending" || p.Status == "canceling" || p.Status == "created" {
 			_ = w.lab.FinishPipeline(web, p.ID, "success")
 		}
 	}
 	_ = w.lab.SendAll(w.t.Context())
-	w.settle(30 * time.Minute)
+	w.settle(5 * time.Minute)
+	for _, r := range w.readers {
+		r.disconnect()
+	}
+	w.settle(25 * time.Minute)
 	for fault, n := range w.slack.FaultCounts() {
 		w.what.add("slack "+plain(fault), n)
 	}
@@ -179,6 +189,7 @@ func (w *world) happen() {
 	deeds := []func(){
 		w.push, w.push, w.work, w.work, w.work, w.work, w.finish, w.finish, w.finish,
 		w.clickSomething, w.clickSomething, w.doubleClick, w.clickAtGitLab, w.runTyped, w.runTyped,
+		w.openViewer, w.openViewer, w.closeViewer, w.closeViewer, w.write, w.write, w.erase,
 		w.meddleWithHooks, w.meddleWithHooks, w.breakSlack, w.breakSlack, w.breakGitLab, w.breakGitLab, w.restart,
 	}
 	deeds[w.rnd.IntN(len(deeds))]()
@@ -348,6 +359,8 @@ func (w *world) problems() []string {
 	var out []string
 	ctx := context.WithoutCancel(w.t.Context())
 	db := w.app.DB()
+	w.hooked = w.endsOf()
+	w.logProblems(&out)
 	for ref, err := range db.Dirty(ctx) {
 		out = append(out, fmt.Sprintf("still to be done: %s %d (%v)", ref.Kind, ref.ID, err))
 	}
@@ -434,29 +447,6 @@ func (w *world) viewProblems(v kovra.View, shown map[string]string, out *[]strin
 			shown[at] = key // a message whose time is over; it stays
 		}
 	}
-}
-
-// ends are the times at which GitLab said that a pipeline had ended.
-func (w *world) ends(pipeline int64) map[string]bool {
-	found := map[string]bool{}
-	if p := w.lab.Pipeline(web, pipeline); !p.Finished.IsZero() {
-		found[strconv.FormatInt(p.Finished.Unix(), 10)] = true
-	}
-	for _, d := range w.lab.Deliveries() {
-		var hook struct {
-			Attributes struct {
-				ID       int64  `json:"id"`
-				Finished string `json:"finished_at"`
-			} `json:"object_attributes"`
-		}
-		if json.Unmarshal(d.Body, &hook) != nil || hook.Attributes.ID != pipeline {
-			continue
-		}
-		if at, err := time.Parse("2006-01-02 15:04:05 MST", hook.Attributes.Finished); err == nil {
-			found[strconv.FormatInt(at.Unix(), 10)] = true
-		}
-	}
-	return found
 }
 
 // blocksOf is a message's blocks as plain values, without the ids that Slack fills in.

@@ -155,11 +155,15 @@ type world struct {
 	clicks int
 	seen   map[string]int  // deliveries by key, for sabotage
 	told   map[string]bool // ends that GitLab's API told: pipeline/seconds
+
+	readers, gone []*logReader              // pages that are open, and that were closed
+	erased        map[int64]string          // logs that GitLab has no more, by job
+	hooked        map[int64]map[string]bool // ends that webhooks told, by pipeline
 }
 
 func newWorld(t *testing.T, seed uint64, what *tally, evil sabotage) *world {
 	t.Helper()
-	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), what: what, evil: evil, seen: map[string]int{}, told: map[string]bool{}}
+	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), what: what, evil: evil, seen: map[string]int{}, told: map[string]bool{}, erased: map[int64]string{}}
 	w.slack = slacksim.New(slacksim.Options{
 		BaseURL: slackURL, RequestURL: publicURL, Transport: slacksim.HandlerTransport(http.HandlerFunc(w.front)), Limits: seed%2 == 0,
 	})
@@ -182,7 +186,7 @@ func newWorld(t *testing.T, seed uint64, what *tally, evil sabotage) *world {
 		{Name: "ship", Stage: "deploy", Manual: true, AllowFailure: true},
 	})
 	w.lab.CreateBranch(web, "feature", "main", "alice")
-	w.cfg = configuration(t, filepath.Join(t.TempDir(), "kovra.db"))
+	w.cfg = configuration(t, filepath.Join(quickDir(t), "kovra.db"))
 	w.start(&killer{what: what})
 	return w
 }
@@ -228,6 +232,9 @@ func (w *world) start(k *killer) {
 	w.app, w.k, w.cancel, w.ended = a, k, cancel, ended
 	w.mu.Unlock()
 	go func() { ended <- a.Run(ctx, nil) }()
+	for _, r := range w.readers {
+		w.connect(r)
+	}
 }
 
 // stop ends the present life: in order, or as it is after a kill.
@@ -237,6 +244,9 @@ func (w *world) stop() {
 	killed := w.k.killed()
 	w.app = nil
 	w.mu.Unlock()
+	for _, r := range w.readers {
+		r.disconnect()
+	}
 	w.cancel()
 	if err := <-w.ended; err != nil && !killed {
 		w.t.Errorf("the program did not end well: %v", err)

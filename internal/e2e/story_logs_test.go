@@ -202,23 +202,25 @@ func logFollow(s *story, c *scriptLine) error {
 	if last := c.options["last"]; last != "" {
 		r.Header.Set("Last-Event-ID", last)
 	}
-	resp, err := s.client.Do(r)
+	resp, err := s.client.Do(r) //nolint:bodyclose // follower.read closes it
 	if err != nil {
 		cancel()
 		return err
 	}
+	f := &follower{leave: cancel, over: make(chan struct{})}
+	s.followers[c.args[0]] = f
+	go f.read(resp)
 	if resp.StatusCode != http.StatusOK {
 		cancel()
 		return fmt.Errorf("it answered %s", resp.Status)
 	}
-	f := &follower{leave: cancel, over: make(chan struct{})}
-	s.followers[c.args[0]] = f
-	go func() {
-		defer close(f.over)
-		defer resp.Body.Close()
-		readEvents(bufio.NewScanner(resp.Body), f.take)
-	}()
 	return nil
+}
+
+func (f *follower) read(resp *http.Response) {
+	defer close(f.over)
+	defer resp.Body.Close()
+	readEvents(bufio.NewScanner(resp.Body), f.take)
 }
 
 // readEvents reads server-sent events until the connection ends.
