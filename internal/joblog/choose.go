@@ -16,7 +16,7 @@ const (
 	moreLines       = 9 // of it, before the blocks of other matches
 	maxDecisive     = 5
 	maxFill         = 18 // lines up to which what is spare is shown
-	closeBy         = 12 // lines before the main match in which weaker ones are worth showing
+	closeBy         = 4  // lines before the main match in which weaker ones are worth showing
 )
 
 // excerpt chooses the lines, after the last line was seen.
@@ -110,8 +110,8 @@ func (p *picker) addFound(f found) int {
 	if place := cmp.Or(placeIn(main.behind), placeIn(main.spare)); place != nil {
 		p.add(*place)
 	}
-	p.addDecisive(main)
 	further := p.further(main, hits[first+1:])
+	p.addDecisive(main)
 	for _, h := range further {
 		p.add(h.line)
 		p.addAll(h.before)

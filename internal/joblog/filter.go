@@ -27,7 +27,7 @@ type place struct {
 const (
 	seenBits  = 16
 	seenShift = 32 - seenBits
-	seenMul   = 2654435761
+	seenMul   = 2246822519
 
 	// foldMask makes letters of both cases equal.
 	foldMask = 0x20202020

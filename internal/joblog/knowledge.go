@@ -5,8 +5,8 @@ import "slices"
 // numbered appends the digits 1 to 9 to each stem: ".go:" becomes ".go:1" and so on.
 func numbered(stems ...string) []string { return followed("123456789", stems) }
 
-// worded appends what words and paths begin with.
-func worded(stems ...string) []string { return followed("abcdefghijklmnopqrstuvwxyz0123456789/.@[(<'`\"", stems) }
+// worded appends what words and paths most often begin with; more would slow the filter.
+func worded(stems ...string) []string { return followed("acdefilmnprst/", stems) }
 
 func followed(by string, stems []string) []string {
 	var out []string
@@ -191,7 +191,7 @@ var languagePatterns = []pattern{
 	{name: "rails migration", any: []string{"all later migrations canceled"}, expr: `all later migrations canceled`, weight: 93, block: following, before: 1, after: 5},
 	{name: "rake", any: []string{"rake aborted", "rails aborted", "bin/rails aborted"}, expr: `^(?:rake|(?:bin/)?rails) aborted!`, weight: 89, block: following, after: 4},
 	{name: "ruby error", any: []string{"error:", "error (", "invalid:", "notfound:", "missing:", "violation:", "undefined"}, expr: `^\s{0,8}(?:[A-Z]\w*::)+[A-Z]\w*: \S`, weight: 91, before: 1, after: 4},
-	{name: "exunit", any: []string{") test ", ") property ", ") doctest "}, expr: `^\s+\d+\) (?:test|property|doctest) .*\(\S+\)$`, weight: 95, block: following, after: 12},
+	{name: "exunit", any: []string{") test ", ") property ", ") doctest "}, expr: `^\s+\d+\) (?:test|property|doctest) .*\(\S+\)$`, weight: 96, block: following, after: 12},
 	{name: "elixir", any: []string{"error)", "** (mix)", "** (exit", "== compilation error"}, expr: `^\s*\*\* \((?:\w+\.)*\w*(?:Error|Mix|[Ee]xit|EXIT)\b|^== Compilation error`, weight: 88, block: following, before: 2, after: 4},
 	{name: "dialyzer", any: numbered(".ex:", ".exs:"), expr: `^\S+\.exs?:\d+(?::\d+)?:\w+$`, weight: 90, after: 2},
 	{name: "elixir diagnostic", any: []string{" error: "}, expr: `^\s+error: \S`, weight: 90, block: following, after: 6},
@@ -228,7 +228,7 @@ var languagePatterns = []pattern{
 	{name: "bundler of scripts", any: []string{"error during build:", "failed to compile", "module not found: ", "failed to resolve import", "failed to resolve "}, expr: `^error during build:|^(?:Failed to compile|Module not found:)|[Ff]ailed to resolve (?:import|entry)`, weight: 92, block: following, after: 6},
 	{name: "vitest", any: []string{" fail  "}, expr: `^ ?FAIL  \S+ (?:> |\[)`, weight: 95, block: following, after: 9},
 	{name: "wdio", any: []string{"error in \""}, expr: `^\[\d+-\d+\] Error in "`, weight: 94, block: following, after: 6},
-	{name: "node test", any: worded("✖ ", "✗ ", "✘ ", "✕ "), expr: `^\s*[✖✗✘✕] \S`, weight: 84, block: indented, after: 8},
+	{name: "node test", any: append(worded("✖ ", "✗ "), "  ✖", "  ✗", "  ✘", "  ✕"), expr: `^\s*[✖✗✘✕] \S`, weight: 84, block: indented, after: 8},
 	{name: "jest suite", any: []string{"fail "}, expr: `^\s*FAIL\s+\S+`, weight: 74, after: 3},
 	{name: "mocha", any: []string{" failing"}, expr: `^\s+\d+ failing$`, weight: 96, block: following, after: 10},
 	{name: "eslint", any: []string{" error "}, expr: `^\s+\d+:\d+\s+error\s`, weight: 92, before: 3, after: 2},
