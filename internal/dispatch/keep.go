@@ -12,7 +12,7 @@ import (
 // How many lines are kept in one step, at most, and how long one waits for others: a
 // reader is to see a large log arrive.
 const (
-	batchLines = 500
+	batchLines = 1000
 	batchBytes = 256 << 10
 	batchFor   = time.Second
 )

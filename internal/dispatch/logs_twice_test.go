@@ -2,7 +2,9 @@ package dispatch
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -165,5 +167,53 @@ func reconcileRun(t *testing.T, r *reader, run kovra.Run) {
 	t.Helper()
 	if _, err := r.d.Runs().Reconcile(t.Context(), run.ID); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Two fetch the same log, in any order of their steps: each line is kept once.
+func TestTwoFetchersOfOneLog(t *testing.T) {
+	var want []string
+	for i := range 4000 {
+		want = append(want, fmt.Sprintf("line %d", i+1))
+	}
+	for seed := range uint64(10) {
+		turns := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // the same each time
+		r := newReader(t, "")
+		r.end(kovra.Failed)
+		var excerpt *keeper
+		next := 0
+		step := func(n int) { // of the one who cuts the excerpt
+			if excerpt == nil {
+				excerpt = r.d.Runs().alongside(t.Context(), kovra.Run{Remote: 5}, r.truth)
+			}
+			for ; n > 0 && next < len(want); n-- {
+				next++
+				_ = excerpt.line(t.Context(), joblog.Line{N: next, Text: want[next-1]})
+			}
+			if next == len(want) {
+				excerpt.finish(t.Context())
+			}
+		}
+		at := 0
+		r.trace = func(int64) (io.ReadCloser, error) {
+			return io.NopCloser(readFunc(func(p []byte) (int, error) {
+				if turns.IntN(2) == 0 {
+					step(turns.IntN(1500))
+				}
+				text := ""
+				for range min(turns.IntN(1500), len(want)-at) {
+					text += want[at] + "\n"
+					at++
+				}
+				if at == len(want) && text == "" {
+					return 0, io.EOF
+				}
+				return copy(p, text), nil
+			})), nil
+		}
+		r.pass()
+		r.want("", true, want...)
+		step(len(want))
+		r.want("", true, want...)
 	}
 }
