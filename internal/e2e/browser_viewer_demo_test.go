@@ -60,7 +60,7 @@ func TestBrowserViewerDemo(t *testing.T) {
 	p.click("@panel-autoplay")
 	p.click("@log-long")
 	p.see("@pipeline:first-child @job[data-status=running]")
-	running := p.card("nightly")
+	running := p.card("all acceptance tests")
 	p.see(running, "Running")
 	p.click(running + " @button[data-action=jobs]")
 	p.see(jobs, "acceptance", "Running")
