@@ -388,6 +388,28 @@ func TestSweepAndPruneOfLogs(t *testing.T) {
 	})
 }
 
+// A store of logs that is damaged keeps the program from nothing.
+func TestStartWithDamagedLogs(t *testing.T) {
+	o := newOutside().options()
+	var log bytes.Buffer
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	cfg := configured(t)
+	if err := os.WriteFile(cfg.LogsPath(), bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(t.Context(), cfg, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close() })
+	if code, body := get(t, a, "/readyz"); code != http.StatusOK || !strings.Contains(log.String(), "the store of logs is damaged") {
+		t.Errorf("%d %s; logged: %s", code, body, &log)
+	}
+	if _, err := a.logs.Keep(t.Context(), kovra.LogKey{Kind: kovra.JobLog, Project: webProject, ID: 51}, kovra.LogSubject{}, true); err != nil {
+		t.Error(err)
+	}
+}
+
 // Housekeeping that fails is logged and goes on.
 func TestHousekeepingOutlivesFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
