@@ -6,7 +6,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/url"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pressly/goose/v3"
 
 	"kovra.dev/chatops/internal/kovra"
 )
@@ -123,7 +121,7 @@ func (l *Logs) start(ctx context.Context, path string) error {
 	if err := checkLogs(ctx, l.sql); err != nil {
 		return fmt.Errorf("check logs %s: %w", path, err)
 	}
-	if err := migrateLogs(ctx, l.sql); err != nil {
+	if err := migrate(ctx, l.sql, logMigrations, "logmigrations"); err != nil {
 		return fmt.Errorf("prepare logs %s: %w", path, err)
 	}
 	w, err := newConn(ctx, l.sql)
@@ -145,27 +143,6 @@ func (l *Logs) start(ctx context.Context, path string) error {
 		l.readers <- r
 	}
 	return nil
-}
-
-func migrateLogs(ctx context.Context, pool *sql.DB) error {
-	files, err := fs.Sub(logMigrations, "logmigrations")
-	if err != nil {
-		return err // unreachable: the folder is embedded
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, pool, files)
-	if err != nil {
-		return err
-	}
-	have, err := p.GetDBVersion(ctx)
-	if err != nil {
-		return err
-	}
-	sources := p.ListSources()
-	if newest := sources[len(sources)-1].Version; have > newest {
-		return fmt.Errorf("it was written by a newer version of kovra (schema %d, this one knows %d): install that version again", have, newest)
-	}
-	_, err = p.Up(ctx)
-	return err
 }
 
 // Close waits for the writer and the readers in hand and closes the store. Calls that

@@ -118,9 +118,9 @@ func (l *Logs) Touch(ctx context.Context, key kovra.LogKey) (kovra.Log, error) {
 	return g.Log, nil
 }
 
-// Keep wants the log also if nobody reads it. Its row is made if need be. With quiet the
-// loops are not told, since the caller fetches it. An empty subject leaves what was known.
-func (l *Logs) Keep(ctx context.Context, key kovra.LogKey, subject kovra.LogSubject, quiet bool) (kovra.Log, error) {
+// Keep wants the log also if nobody reads it. Its row is made if need be. The loops are not told: the
+// caller fetches it, or [Logs.Open] gives it its turn. An empty subject leaves what was known.
+func (l *Logs) Keep(ctx context.Context, key kovra.LogKey, subject kovra.LogSubject) (kovra.Log, error) {
 	var g keptLog
 	err := l.update(ctx, func(tx *Tx) (err error) {
 		if g, err = makeLog(tx, key); err != nil {
@@ -144,9 +144,6 @@ func (l *Logs) Keep(ctx context.Context, key kovra.LogKey, subject kovra.LogSubj
 		return kovra.Log{}, err
 	}
 	l.watches.tell(g.Log)
-	if !quiet && !g.Done {
-		l.onChange(g.ID)
-	}
 	return g.Log, nil
 }
 

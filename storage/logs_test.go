@@ -38,7 +38,7 @@ func testLogs(t *testing.T, o LogsOptions) *Logs {
 
 func (l *Logs) fill(t *testing.T, job int64, lines []kovra.LogLine) int64 {
 	t.Helper()
-	log, err := l.Keep(t.Context(), kovra.LogKey{Kind: kovra.JobLog, Project: 1, ID: job}, kovra.LogSubject{}, true)
+	log, err := l.Keep(t.Context(), kovra.LogKey{Kind: kovra.JobLog, Project: 1, ID: job}, kovra.LogSubject{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,10 +6,11 @@
 // together; each caller returns only after the commit is on disk. After a commit
 // the function given to [DB.OnChange] hears what changed, and [DB.Dirty] can always
 // tell again what is still to be done, so a notice may be lost at any time.
-// Versions are bumped here and nowhere else.
+// Versions are bumped here and nowhere else. [Logs] keeps logs likewise, in a file of
+// their own.
 //
-// It never calls anybody, starts no goroutine and knows neither HTTP nor Slack,
-// GitLab or Kubernetes.
+// It never calls anybody, leaves no goroutine behind (a search over a log uses two
+// while it runs) and knows neither HTTP nor Slack, GitLab or Kubernetes.
 package storage
 
 import (
@@ -114,7 +115,7 @@ func dsn(path string) string {
 }
 
 func (db *DB) start(ctx context.Context, path string) error {
-	if err := migrate(ctx, db.sql); err != nil {
+	if err := migrate(ctx, db.sql, migrations, "migrations"); err != nil {
 		return fmt.Errorf("prepare database %s: %w", path, err)
 	}
 	w, err := newConn(ctx, db.sql)
@@ -135,8 +136,9 @@ func (db *DB) start(ctx context.Context, path string) error {
 	return nil
 }
 
-func migrate(ctx context.Context, pool *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations")
+// migrate brings a schema up to date with the numbered files of a folder.
+func migrate(ctx context.Context, pool *sql.DB, from embed.FS, folder string) error {
+	files, err := fs.Sub(from, folder)
 	if err != nil {
 		return err // unreachable: the folder is embedded
 	}

@@ -347,7 +347,7 @@ func TestSweepAndPruneOfLogs(t *testing.T) {
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
 		a := built(t, o, "KOVRA_LOG_RETENTION=2h")
 		key := kovra.LogKey{Kind: kovra.JobLog, Project: webProject, ID: 51}
-		if _, err := a.logs.Keep(t.Context(), key, kovra.LogSubject{}, true); err != nil {
+		if _, err := a.logs.Keep(t.Context(), key, kovra.LogSubject{}); err != nil {
 			t.Fatal(err)
 		}
 		if n := a.loops[kovra.RefLog].Len(); n != 0 {
@@ -405,7 +405,7 @@ func TestStartWithDamagedLogs(t *testing.T) {
 	if code, body := get(t, a, "/readyz"); code != http.StatusOK || !strings.Contains(log.String(), "the store of logs is damaged") {
 		t.Errorf("%d %s; logged: %s", code, body, &log)
 	}
-	if _, err := a.logs.Keep(t.Context(), kovra.LogKey{Kind: kovra.JobLog, Project: webProject, ID: 51}, kovra.LogSubject{}, true); err != nil {
+	if _, err := a.logs.Keep(t.Context(), kovra.LogKey{Kind: kovra.JobLog, Project: webProject, ID: 51}, kovra.LogSubject{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -100,7 +100,7 @@ func kept(l joblog.Line) kovra.LogLine {
 // wrong with the store, the excerpt is cut all the same, and the loop of logs makes good
 // what can be made good.
 func (r Runs) alongside(ctx context.Context, run kovra.Run, j kovra.Job) *keeper {
-	log, err := r.logs.Keep(ctx, j.LogKey(), subjectOf(j, run.Remote, run.Ref), true)
+	log, err := r.logs.Keep(ctx, j.LogKey(), subjectOf(j, run.Remote, run.Ref))
 	if err == nil && !log.Done {
 		at := r.db.Now().Add(2 * readLog) // the loop of logs does not read it too, unless this fails
 		err = r.logs.Note(ctx, log.ID, func(log *kovra.Log) { log.NextAt = at })
@@ -145,7 +145,7 @@ func (r Runs) keepLater(ctx context.Context, run kovra.Run, j kovra.Job) {
 		return
 	}
 	if err == nil || kovra.KindOf(err) == kovra.NotFound {
-		_, err = r.logs.Keep(ctx, j.LogKey(), subjectOf(j, run.Remote, run.Ref), true)
+		_, err = r.logs.Keep(ctx, j.LogKey(), subjectOf(j, run.Remote, run.Ref))
 	}
 	if err != nil {
 		r.opts.Log.WarnContext(ctx, "cannot keep a log", "log", j.LogKey().String(), "err", err)

@@ -230,7 +230,7 @@ func TestFetchedOnlyWhileRead(t *testing.T) {
 func TestKeptIsFetchedUnread(t *testing.T) {
 	r := newReader(t, "one\n")
 	r.later(time.Minute)
-	if _, err := r.logs.Keep(t.Context(), unitLog, kovra.LogSubject{}, false); err != nil {
+	if _, err := r.logs.Keep(t.Context(), unitLog, kovra.LogSubject{}); err != nil {
 		t.Fatal(err)
 	}
 	r.trace = func(int64) (io.ReadCloser, error) { return nil, errBusy }

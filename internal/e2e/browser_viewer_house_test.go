@@ -122,7 +122,7 @@ func (h *house) job(name string) *written {
 	h.next++
 	key := kovra.LogKey{Kind: kovra.JobLog, Project: 7, ID: h.next}
 	h.mu.Unlock()
-	log, err := h.logs.Keep(h.t.Context(), key, subject(key, name, kovra.Running), true)
+	log, err := h.logs.Keep(h.t.Context(), key, subject(key, name, kovra.Running))
 	h.must(err)
 	return &written{house: h, key: key, id: log.ID}
 }

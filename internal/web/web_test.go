@@ -101,7 +101,7 @@ func (w *world) kicks() int {
 // keep makes the log, with these lines.
 func (w *world) keep(lines ...kovra.LogLine) kovra.Log {
 	w.Helper()
-	log, err := w.logs.Keep(w.Context(), testKey, kovra.LogSubject{Name: "unit", Stage: "test", Status: kovra.Running, URL: "https://gitlab.example/-/jobs/4711"}, true)
+	log, err := w.logs.Keep(w.Context(), testKey, kovra.LogSubject{Name: "unit", Stage: "test", Status: kovra.Running, URL: "https://gitlab.example/-/jobs/4711"})
 	w.must(err)
 	w.add(log.ID, lines...)
 	return log

@@ -241,20 +241,19 @@ func testLogTouch(w *logWorld) {
 
 func testLogKeep(w *logWorld) {
 	subject := kovra.LogSubject{Name: "unit", Stage: "test", Status: kovra.Failed, Pipeline: 3, StartedAt: morning, Duration: time.Minute}
-	keep := func(s kovra.LogSubject, quiet bool) kovra.Log {
-		log, err := w.logs.Keep(w.t.Context(), jobLog(5), s, quiet)
+	keep := func(s kovra.LogSubject) kovra.Log {
+		log, err := w.logs.Keep(w.t.Context(), jobLog(5), s)
 		w.must(err)
 		return log
 	}
-	log := keep(subject, true)
+	log := keep(subject)
 	want := kovra.Log{ID: log.ID, Key: jobLog(5), Subject: subject, Kept: true, CreatedAt: morning, Version: log.Version}
 	w.same("kept", want, log)
 	w.same("stored", want, w.log(log.ID))
-	w.same("quiet", []int64(nil), w.changes())
-	w.same("again", want, keep(kovra.LogSubject{}, false))
-	w.same("told", []int64{log.ID}, w.changes())
+	w.same("again", want, keep(kovra.LogSubject{}))
+	w.same("told", []int64(nil), w.changes())
 	subject.Name = "unit 2"
-	got := keep(subject, true)
+	got := keep(subject)
 	if got.Subject != subject || got.Version <= log.Version {
 		w.t.Errorf("another subject: %+v", got)
 	}

@@ -15,7 +15,7 @@ import (
 
 func testLogOpen(w *logWorld) {
 	keep := func(job int64, next time.Duration, done bool) int64 {
-		log, err := w.logs.Keep(w.t.Context(), jobLog(job), kovra.LogSubject{}, true)
+		log, err := w.logs.Keep(w.t.Context(), jobLog(job), kovra.LogSubject{})
 		w.must(err)
 		w.must(w.logs.Note(w.t.Context(), log.ID, func(l *kovra.Log) { l.NextAt, l.Done = morning.Add(next), done }))
 		return log.ID
@@ -28,7 +28,7 @@ func testLogOpen(w *logWorld) {
 	old := w.touch(1).ID
 	late, never, early := keep(2, 2*time.Minute, false), keep(3, 2*time.Hour, false), keep(4, time.Minute, false)
 	keep(5, 0, true)
-	fresh, err := w.logs.Keep(w.t.Context(), jobLog(6), kovra.LogSubject{}, true)
+	fresh, err := w.logs.Keep(w.t.Context(), jobLog(6), kovra.LogSubject{})
 	w.must(err)
 	w.pass(time.Hour)
 	read := w.touch(7).ID

@@ -153,7 +153,7 @@ func testLogAwait(w *logWorld) {
 			return w.logs.Note(w.t.Context(), log.ID, func(l *kovra.Log) { l.Note += "!" })
 		},
 		"keep": func() error {
-			_, err := w.logs.Keep(w.t.Context(), log.Key, kovra.LogSubject{}, true)
+			_, err := w.logs.Keep(w.t.Context(), log.Key, kovra.LogSubject{})
 			return err
 		},
 	} {
@@ -261,7 +261,7 @@ func testLogClosed(w *logWorld) {
 func (w *logWorld) allFail(ctx context.Context, id int64, want error) {
 	w.t.Helper()
 	_, touch := w.logs.Touch(ctx, jobLog(77))
-	_, keep := w.logs.Keep(ctx, jobLog(5), kovra.LogSubject{}, true)
+	_, keep := w.logs.Keep(ctx, jobLog(5), kovra.LogSubject{})
 	_, find := w.logs.Find(ctx, jobLog(5))
 	_, log := w.logs.Log(ctx, id)
 	_, add := w.logs.Append(ctx, id, logLines(2, "b"))
