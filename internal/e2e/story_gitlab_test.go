@@ -371,7 +371,7 @@ func gitlabFinish(s *story, c *scriptLine) error {
 	}
 	trace := gitlabsim.SampleLog(c.options["trace"])
 	if name := c.options["trace"]; name != "" && trace == "" {
-		trace = strings.ReplaceAll(c.ts.ReadFile(name), `\e`, "\x1b")
+		trace = controls.Replace(c.ts.ReadFile(name))
 	}
 	for _, name := range jobs {
 		j, err := s.job(c, name)

@@ -381,6 +381,9 @@ func gitlabRecord(s *story, c *scriptLine) error {
 	return s.lab.Record(j.ID, c.args[1])
 }
 
+// controls puts what scripts cannot have into logs.
+var controls = strings.NewReplacer(`\r`, "\r", `\e`, "\x1b")
+
 // gitlab write JOB TEXT lets a running job write; \n, \r and \e are what they are elsewhere.
 func gitlabWrite(s *story, c *scriptLine) error {
 	if err := c.want(2, 2); err != nil {
@@ -390,7 +393,7 @@ func gitlabWrite(s *story, c *scriptLine) error {
 	if err != nil {
 		return err
 	}
-	return s.lab.AppendTrace(j.ID, strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\e`, "\x1b").Replace(c.args[1]))
+	return s.lab.AppendTrace(j.ID, strings.ReplaceAll(controls.Replace(c.args[1]), `\n`, "\n"))
 }
 
 // gitlab traces JOB AT-LEAST AT-MOST checks how often the log of a job was asked for.
