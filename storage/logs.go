@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-
 	"kovra.dev/chatops/internal/kovra"
 )
 
