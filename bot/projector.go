@@ -85,7 +85,7 @@ func (p *Projector) Reconcile(ctx context.Context, thread int64) (after time.Dur
 	if !pending || err != nil {
 		return after, err
 	}
-	s := &showing{Projector: p, thread: v.Thread, slots: v.Slots}
+	s := &showing{Projector: p, thread: v.Thread, slots: v.Slots, logs: !v.NoLogs}
 	err = s.settleAll(ctx)
 	if !s.stopped && !s.broken {
 		err = s.showAll(ctx, p.picture(v))
@@ -116,6 +116,7 @@ type showing struct {
 	*Projector
 	thread   kovra.Thread
 	slots    map[string]kovra.Slot // the same map that the view holds
+	logs     bool                  // the channel could see logs when the pass began
 	after    time.Duration         // the shortest wait of a message; 0: none waits
 	joined   bool                  // joining the channel was tried
 	problems []error               // of messages
@@ -204,11 +205,15 @@ func (s *showing) show(ctx context.Context, m Message) (time.Duration, error) {
 		return 0, nil // not settled yet
 	case slot.Digest == m.Digest || slot.Digest == digestGone:
 		return 0, nil // also what Slack refused for its content has a digest, but no message
-	case slot.TS != "":
-		return s.edit(ctx, slot, m)
-	default:
-		return s.post(ctx, slot, m)
 	}
+	if hide, err := s.hideLogs(ctx); hide || err != nil {
+		s.stopped = true
+		return time.Millisecond, err // begin anew
+	}
+	if slot.TS != "" {
+		return s.edit(ctx, slot, m)
+	}
+	return s.post(ctx, slot, m)
 }
 
 // settle finds out what became of a post of unknown end, once it cannot arrive any

@@ -64,6 +64,20 @@ func (p *Projector) read(ctx context.Context, thread int64) (v kovra.View, c kov
 	return v, c, nil
 }
 
+// hideLogs reports whether the channel may not see logs any more, which the messages of
+// this pass may show: a pass of many messages takes a while.
+func (s *showing) hideLogs(ctx context.Context) (bool, error) {
+	if !s.logs {
+		return false, nil
+	}
+	var c kovra.Channel
+	err := s.db.Read(ctx, func(tx *storage.Tx) (err error) {
+		c, err = tx.Channel(s.thread.Channel)
+		return err
+	})
+	return !c.ShowsLogs(), err
+}
+
 // look asks Slack whether a channel is shared and records the answer. The threads of one
 // channel that come at the same time ask once. An event that came while Slack answered
 // counts for more than the answer, so that is dated to its question.

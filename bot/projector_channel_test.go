@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -152,6 +153,40 @@ func TestProjectorTakesLogsOutOfAChannelThatBecomesShared(t *testing.T) {
 		}
 		if ids := s.threads(); len(ids) != 1 {
 			t.Errorf("%d threads are to be shown anew, want the older one", len(ids))
+		}
+	})
+}
+
+// afterCard runs do once, right after the first post, which is the card's.
+type afterCard struct {
+	slackWriter
+	do func()
+}
+
+func (a *afterCard) Post(ctx context.Context, channel, thread string, m Message, nonce string) (string, error) {
+	ts, err := a.slackWriter.Post(ctx, channel, thread, m, nonce)
+	if a.do != nil {
+		a.do()
+		a.do = nil
+	}
+	return ts, err
+}
+
+// TestProjectorLooksBetweenMessages: a channel may become shared in the middle of a pass.
+func TestProjectorLooksBetweenMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := viewed(t)
+		h := NewHandler(HandlerOptions{DB: s.db})
+		s.projector.slack = &afterCard{s.projector.slack, func() {
+			s.sim.SetChannel(testChannel, func(c *slacksim.Channel) { c.ExtShared = true })
+			if err := h.Event(t.Context(), fmt.Appendf(nil, `{"event":{"type":"channel_shared","channel":%q}}`, testChannel)); err != nil {
+				t.Error(err)
+			}
+		}}
+		s.drive(s.projector)
+		s.wantFailure("shared after the card was posted", false)
+		if _, edits := s.failure(); edits != 0 {
+			t.Errorf("%d edits: the log was shown for a moment", edits)
 		}
 	})
 }
