@@ -10,6 +10,7 @@ import { makeRow, lineOf } from "./row.js";
 const batch = 60; // rows added at once
 const ahead = 2; // screens that are there beyond each edge
 const behind = 5; // screens beyond which rows are taken away
+const leap = 300; // rows that are added below one who follows; more are left out
 const mostRows = 1500; // then they are taken away at once
 const end = Symbol("end");
 
@@ -47,10 +48,8 @@ export class Window {
 
 	showEnd(view) {
 		this.view = view;
-		if (this.#last !== view.count || this.#first === this.#last) {
-			this.#rows.replaceChildren();
-			this.#first = this.#last = view.count;
-		}
+		this.#rows.replaceChildren();
+		this.#first = this.#last = view.count;
 		this.#mark = end;
 		this.#extend();
 		this.onMove();
@@ -58,6 +57,10 @@ export class Window {
 
 	// grown takes a view that has more at its end, and is otherwise the same.
 	grown(view) {
+		if (this.#mark === end && view.count - this.#last > leap) {
+			this.showEnd(view); // the rows between are far above the screen already
+			return;
+		}
 		this.view = view;
 		this.#extend();
 		this.#trim(false);
