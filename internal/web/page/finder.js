@@ -46,6 +46,7 @@ export class Finder {
 	// clear ends the search and goes back to where the reader was.
 	clear() {
 		clearTimeout(this.#timer);
+		this.#timer = 0;
 		this.parts.box.value = "";
 		this.search.clear();
 		this.log.setCurrent(0);
@@ -90,7 +91,8 @@ export class Finder {
 	#key(e) {
 		if (e.key === "Enter" && !e.isComposing) {
 			e.preventDefault();
-			this.step(e.shiftKey ? -1 : 1);
+			if (this.#timer || this.search.error) this.#ask();
+			else this.step(e.shiftKey ? -1 : 1);
 		} else if (e.key === "Escape") {
 			e.preventDefault();
 			if (this.active) this.clear();
@@ -105,6 +107,8 @@ export class Finder {
 	}
 
 	#ask() {
+		clearTimeout(this.#timer);
+		this.#timer = 0;
 		const { box, regex, case: exact } = this.parts;
 		if (box.value === "") {
 			this.clear();

@@ -4,11 +4,13 @@
 const mostKept = 1_000_000;
 const patience = 250; // ms that the old result may stay while the new one has nothing to show
 const growPause = 400; // ms between looks at what a running job has written since
+const failPause = 3000; // ms before a search that broke off goes on
 
 export class Search {
 	#api;
 	#asking = null; // the request under way
 	#timer = 0;
+	#total = 0; // lines there are, as far as we were told
 	query = null; // of the result; null when there is none
 	numbers = new Uint32Array(1024);
 	stored = 0;
@@ -43,11 +45,16 @@ export class Search {
 
 	// grow looks at the lines that have come since.
 	grow(total) {
+		this.#total = total;
 		if (!this.query || this.#asking || this.#timer || this.scanned >= total) return;
+		this.#goOn(growPause);
+	}
+
+	#goOn(pause) {
 		this.#timer = setTimeout(() => {
 			this.#timer = 0;
 			this.#run(this.query, this.scanned + 1);
-		}, growPause);
+		}, pause);
 	}
 
 	// step moves to the next match (1) or the one before (-1) and returns its line, or 0.
@@ -120,12 +127,18 @@ export class Search {
 			}
 		} catch (error) {
 			if (asking !== this.#asking) return;
-			this.error = error.message;
+			if (this.query === query && !error.gone) {
+				this.#asking = null;
+				this.#goOn(failPause); // what there is stays, and counts as unfinished
+				return;
+			}
+			this.error = error instanceof TypeError ? "The server cannot be reached. Press Enter to try again." : error.message;
 		}
 		if (asking !== this.#asking) return;
 		this.#asking = null;
 		this.busy = false;
 		this.onChange(false);
+		if (this.scanned >= from) this.grow(this.#total); // lines that came meanwhile
 	}
 
 	#take(parts) {
