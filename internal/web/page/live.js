@@ -83,6 +83,8 @@ export class Live {
 		this.#flush();
 		await new Promise((resolve) => setTimeout(resolve, this.#wait));
 		this.#wait = Math.min(longest, this.#wait * 2);
-		if (this.#source === null && await this.onClosed()) this.open(this.#after);
+		if (this.#source !== null) return;
+		if (await this.onClosed()) this.open(this.#after);
+		else this.#found(); // there is nothing to connect to any more
 	}
 }

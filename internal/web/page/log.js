@@ -239,6 +239,7 @@ export class Log {
 			if (line) unfoldText(row, line);
 			this.#dress(row);
 			this.window.changed();
+			this.scroller.focus({ preventScroll: true }); // the button is gone
 		} else if (e.target.closest(".no") && !e.ctrlKey && !e.metaKey) {
 			e.preventDefault();
 			this.onPick(n, e.shiftKey);

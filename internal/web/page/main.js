@@ -23,6 +23,7 @@ let info = {};
 let awaited = null; // the range that the address names, until its lines have come
 let leftAt = 0; // lines there were when the reader went away from the end
 let sayTimer = 0;
+let sectionsTimer = 0;
 
 // ---- the log as it comes
 
@@ -79,12 +80,15 @@ function came(lines, skippedTo) {
 	if (!following) sayLater(plural(log.total - leftAt, "new line"));
 }
 
-// refreshSections asks for the sections again after lines went by unseen.
-async function refreshSections() {
-	try {
-		log.setSections((await api.info()).sections || []);
-		folded();
-	} catch { /* the sections stay as they were; the next skip or the end asks again */ }
+// refreshSections asks for the sections again, soon, after lines went by unseen.
+function refreshSections() {
+	sectionsTimer ||= setTimeout(async () => {
+		sectionsTimer = 0;
+		try {
+			log.setSections((await api.info()).sections || []);
+			folded();
+		} catch { /* the sections stay as they were; the next skip or the end asks again */ }
+	}, 500);
 }
 
 function learnt(next) {
@@ -101,6 +105,7 @@ async function ended(lines) {
 	info.done = true;
 	try {
 		info = await api.info();
+		if (info.lines < log.total) location.reload(); // it was lost and fetched anew, and there is less of it by now
 		log.setSections(info.sections || []);
 	} catch { /* what the stream told last stays */ }
 	showInfo();
@@ -326,6 +331,8 @@ function start() {
 		if (n > 0) picked(Math.min(n, log.total), false);
 		if (n > 0) log.go(Math.min(n, log.total));
 	});
+	// Who moves does not wait for a line any more that the address names.
+	for (const move of ["wheel", "pointerdown", "keydown"]) addEventListener(move, () => { awaited = null; }, { passive: true });
 	listen(actions, $("box"), () => $("letters").checked);
 	open();
 }
