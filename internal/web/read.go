@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	mostAnswer = 4 << 20 // bytes of one answer with lines, about; the page asks again for the others
+	mostAnswer = 1 << 20 // bytes of one answer with lines, about; the page asks again for the others
 	mostHits   = 500     // in one line
 )
 
