@@ -95,6 +95,9 @@ func (p *picker) addFound(f found) int {
 	first := slices.IndexFunc(hits, func(h *hit) bool { return h.weight >= least })
 	main := hits[first]
 	p.must(main.line, p.bytes)
+	if last := main.exception(); last != nil {
+		p.add(*last)
+	}
 	p.addAll(main.behind[:min(len(main.behind), firstLines)])
 	for _, line := range []*shown{main.command, main.heading} {
 		if line != nil {
@@ -113,6 +116,9 @@ func (p *picker) addFound(f found) int {
 	further := p.further(main, hits[first+1:])
 	p.addDecisive(main)
 	for _, h := range further {
+		if last := h.exception(); last != nil {
+			p.add(*last) // without it the rest says nothing
+		}
 		p.add(h.line)
 		p.addAll(h.before)
 		p.addAll(h.behind[:min(len(h.behind), 1)])

@@ -2,6 +2,7 @@ package joblog
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -153,6 +154,19 @@ func (h *hit) takeCall(line shown) bool {
 	return h.taken < maxTraceback && (line.blank || line.indent > h.line.indent)
 }
 
+// exception is the last line of a traceback, nil for other blocks.
+func (h *hit) exception() *shown {
+	if h.block != traceback {
+		return nil
+	}
+	for i := range slices.Backward(h.behind) {
+		if !h.behind[i].blank {
+			return &h.behind[i]
+		}
+	}
+	return nil
+}
+
 func indentOf(text string) int {
 	n := 0
 	for n < len(text) && (text[n] == ' ' || text[n] == '\t') {
@@ -167,6 +181,9 @@ func isBoundary(text string) bool {
 		if strings.HasPrefix(text, start) {
 			return true
 		}
+	}
+	if strings.HasPrefix(text, "-----") && strings.Contains(text, " Captured ") {
+		return true // what the test and the application printed
 	}
 	return len(text) >= 8 && strings.Trim(text, ".") == "" // the progress of tests
 }
