@@ -105,6 +105,8 @@ func (w *world) moveJob(j gitlabsim.JobState, now time.Time, plays bool) bool {
 	w.mu.Lock()
 	quick := w.hurry[j.PipelineID]
 	w.mu.Unlock()
+	// Who asks for a job whose log is worth opening wants to see it run.
+	plays = plays || slices.ContainsFunc(specials, func(s special) bool { return s.job == j.Name })
 	wait := inQueue
 	if quick {
 		wait /= hurryShare

@@ -57,7 +57,6 @@ func TestBrowserViewerDemo(t *testing.T) {
 	// A job that runs streams.
 	p.click(jobs + " @dismiss")
 	p.panel()
-	p.click("@panel-autoplay")
 	p.click("@log-long")
 	p.see("@pipeline:first-child @job[data-status=running]")
 	running := p.card("all acceptance tests")
