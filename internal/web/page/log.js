@@ -218,6 +218,7 @@ export class Log {
 	}
 
 	#filled() {
+		this.window.notice();
 		for (const row of this.window.rows()) if (row.classList.contains("blank")) this.#fill(row);
 		this.window.changed();
 	}

@@ -57,6 +57,7 @@ export class Window {
 
 	// grown takes a view that has more at its end, and is otherwise the same.
 	grown(view) {
+		this.notice(); // or who has just left the end would be taken back there
 		if (this.#mark === end && view.count - this.#last > leap) {
 			this.showEnd(view); // the rows between are far above the screen already
 			return;
@@ -133,15 +134,19 @@ export class Window {
 	}
 
 	#scrolled() {
-		if (Math.abs(this.#scroller.scrollTop - this.#set) >= 1) {
-			this.#set = this.#scroller.scrollTop;
-			this.#look();
-		}
+		this.notice();
 		this.#extend();
 		if (this.#rows.childElementCount > mostRows) this.#trim(true);
 		clearTimeout(this.#idle);
 		this.#idle = setTimeout(() => this.#trim(false), 150);
 		this.onMove();
+	}
+
+	// notice sees whether the reader has moved; the browser tells of it only with its next frame.
+	notice() {
+		if (Math.abs(this.#scroller.scrollTop - this.#set) < 1) return;
+		this.#set = this.#scroller.scrollTop;
+		this.#look();
 	}
 
 	// #look sets the mark where the reader has gone.
