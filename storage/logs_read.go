@@ -45,15 +45,19 @@ func (l *Logs) Lines(ctx context.Context, id int64, from, n int) ([]kovra.LogLin
 	return out, err
 }
 
-// LinesAt returns the lines with these numbers, given in rising order; those that do not exist are left out.
-// Their Spans are shared: nobody may change them.
+// LinesAt returns the lines with these numbers, given in rising order; those that do not exist are left out, and
+// the last of them where they would be more than about 4 MB of text. Their Spans are shared: nobody may change them.
 func (l *Logs) LinesAt(ctx context.Context, id int64, numbers []int) ([]kovra.LogLine, error) {
 	var out []kovra.LogLine
 	err := l.read(ctx, func(tx *Tx) error {
 		var lines []kovra.LogLine // of the chunk in hand
+		text := 0
 		for _, n := range numbers {
 			if n < 1 {
 				continue
+			}
+			if text >= mostText {
+				return nil
 			}
 			if err := ctx.Err(); err != nil {
 				return err
@@ -65,7 +69,9 @@ func (l *Logs) LinesAt(ctx context.Context, id int64, numbers []int) ([]kovra.Lo
 				}
 			}
 			if len(lines) > 0 {
-				out = append(out, lines[n-lines[0].N])
+				line := lines[n-lines[0].N]
+				text += len(line.Text) + 1
+				out = append(out, line)
 			}
 		}
 		return nil

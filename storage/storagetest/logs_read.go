@@ -91,6 +91,11 @@ func testLogLinesBounded(w *logWorld) {
 		}
 		from += len(lines)
 	}
+	at, err := w.logs.LinesAt(w.t.Context(), id, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10})
+	w.must(err)
+	if len(at) != 4 || at[3].N != 4 {
+		w.t.Errorf("%d lines at their places, of a megabyte each; want 4", len(at))
+	}
 }
 
 func testLogSections(w *logWorld) {
