@@ -38,9 +38,16 @@ type house struct {
 	browser context.Context //nolint:containedctx // chromedp keeps the browser there
 	said    lockedBuffer
 
-	mu   sync.Mutex
-	next int64 // GitLab's id of the next job
-	hits map[string]int
+	mu    sync.Mutex
+	next  int64 // GitLab's id of the next job
+	hits  map[string]int
+	gates map[string]gate
+}
+
+// gate holds answers back.
+type gate struct {
+	reached chan struct{} // somebody waits
+	open    chan struct{} // closed: nobody has to
 }
 
 // tour is a part of a test that looks at logs of a house.
@@ -69,7 +76,7 @@ func (b *lockedBuffer) String() string {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, next: 1000, hits: map[string]int{}}
+	h := &house{t: t, next: 1000, hits: map[string]int{}, gates: map[string]gate{}}
 	path := browserPath(t)
 	dir := t.TempDir()
 	var err error
@@ -82,8 +89,12 @@ func newHouse(t *testing.T) *house {
 	h.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.mu.Lock()
 		h.hits[r.URL.Path]++
+		gate, held := h.gates[r.URL.Path]
 		h.mu.Unlock()
 		answer.ServeHTTP(w, r)
+		if held {
+			gate.wait(r.Context())
+		}
 	}))
 	h.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	t.Cleanup(func() {
@@ -99,6 +110,18 @@ func newHouse(t *testing.T) *house {
 	// A name that is not the machine's own: for a browser that is a page of the plain web.
 	h.browser = startBrowser(t, path, chromedp.Flag("host-resolver-rules", "MAP viewer.example 127.0.0.1"))
 	return h
+}
+
+// wait keeps what was said, but for its end, until the gate opens.
+func (g gate) wait(ctx context.Context) {
+	select {
+	case g.reached <- struct{}{}:
+	default:
+	}
+	select {
+	case <-g.open:
+	case <-ctx.Done():
+	}
 }
 
 func (h *house) must(err error) {
@@ -178,14 +201,23 @@ func (l *written) read(trace io.Reader) {
 // write adds so many numbered lines to a log that is not read from a trace.
 func (l *written) write(n int) {
 	l.t.Helper()
+	l.must(l.add(n, step))
+}
+
+func step(n int) string { return fmt.Sprintf("step %d of a job that takes its time", n) }
+
+// add adds so many lines, each with the text of its number.
+func (l *written) add(n int, text func(int) string) error {
 	log, err := l.logs.Log(l.t.Context(), l.id)
-	l.must(err)
+	if err != nil {
+		return err
+	}
 	var lines []kovra.LogLine
-	for i := range n {
-		lines = append(lines, kovra.LogLine{N: log.Lines + 1 + i, Text: fmt.Sprintf("step %d of a job that takes its time", log.Lines+1+i)})
+	for i := log.Lines + 1; i <= log.Lines+n; i++ {
+		lines = append(lines, kovra.LogLine{N: i, Text: text(i)})
 	}
 	_, err = l.logs.Append(l.t.Context(), l.id, lines)
-	l.must(err)
+	return err
 }
 
 func (l *written) note(change func(*kovra.Log)) {
@@ -229,6 +261,15 @@ func (l *written) asked(part string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.hits[l.path()+part]
+}
+
+// hold lets no further answer about a part of the log come to its end until the gate is opened.
+func (l *written) hold(part string) gate {
+	g := gate{reached: make(chan struct{}, 1), open: make(chan struct{})}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gates[l.path()+part] = g
+	return g
 }
 
 // viewer is a page that shows a log.
