@@ -9,60 +9,16 @@ import (
 	"kovra.dev/chatops/storage"
 )
 
-const (
-	masked = "[MASKED]"
-	// shortest is the length below which a value is no secret but a word that occurs anyway,
-	// shortestLine the same for the lines of a value that has several.
-	shortest     = 6
-	shortestLine = 8
-)
-
 // prints are what is kept of values that are wiped: enough to know their lines again in
 // a log, not enough to read them.
 func (d *Dispatch) prints(vars []kovra.Variable) []kovra.Print {
 	var out []kovra.Print
 	for _, v := range vars {
-		for _, line := range secretLines(v.Value) {
+		for _, line := range joblog.SecretLines(v.Value) {
 			out = append(out, d.db.Print(line))
 		}
 	}
 	return out
-}
-
-// secretLines are the parts of a value that a line of a log must not show: its lines, as they are and as a
-// log shows them, without control characters and the like. Not covered are values that a job writes in another form,
-// such as base64, escaped as in JSON or in a URL, or wrapped over several lines.
-func secretLines(value string) []string {
-	lines := strings.FieldsFunc(strings.TrimSpace(value), func(r rune) bool { return r == '\n' || r == '\r' })
-	least := shortest
-	if len(lines) > 1 {
-		least = shortestLine
-	}
-	var out []string
-	add := func(line string) {
-		if line = strings.TrimSpace(line); len(line) >= least {
-			out = append(out, line)
-		}
-	}
-	for _, line := range lines {
-		add(line)
-		if shown := asShown(line); shown != line {
-			add(shown)
-		}
-	}
-	return out
-}
-
-// asShown is how a line that is printed looks in a log.
-func asShown(line string) string {
-	if strings.IndexFunc(line, func(r rune) bool { return r < ' ' || r >= 0x7f }) < 0 {
-		return line
-	}
-	shown, err := joblog.NewReader(strings.NewReader(line)).Next()
-	if err != nil {
-		return line // nothing of it is shown
-	}
-	return shown.Text
 }
 
 // masker hides in the log of a job what looks like a secret, and the values that we
@@ -136,7 +92,7 @@ func hide(finder *storage.Finder, line string) string {
 	from := 0
 	for _, p := range places {
 		out.WriteString(line[from:p[0]])
-		out.WriteString(masked)
+		out.WriteString(joblog.Masked)
 		from = p[1]
 	}
 	out.WriteString(line[from:])

@@ -4,38 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"kovra.dev/chatops/internal/joblog"
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
 )
-
-func TestSecretLines(t *testing.T) {
-	for _, c := range []struct {
-		value string
-		want  []string
-	}{
-		{"", nil},
-		{"on", nil},
-		{"12345", nil},
-		{" 123456\n", []string{"123456"}},
-		{"s3cret-väl", []string{"s3cret-väl"}},
-		{"-----BEGIN\r\n  MIIEabcd  \n1234567\n\nMIIEefgh==\n", []string{"-----BEGIN", "MIIEabcd", "MIIEefgh=="}},
-		{"123456\n \n", []string{"123456"}},
-		{"\n12345678\n", []string{"12345678"}},
-		{"abcdefgh\rijklmnop", []string{"abcdefgh", "ijklmnop"}},
-		{"abc\x00def\x07ghi", []string{"abc\x00def\x07ghi", "abcdefghi"}},
-		{"abc\x1b[31mdef\u202eghi", []string{"abc\x1b[31mdef\u202eghi", "abcdefghi"}},
-		{"abc\xffdefgh", []string{"abc\xffdefgh", "abc\ufffddefgh"}},
-		{"abc\tdefgh", []string{"abc\tdefgh"}},
-		{"\x1b\x1b\x1b\x1b\x1b\x1b", []string{"\x1b\x1b\x1b\x1b\x1b\x1b"}},
-	} {
-		if diff := cmp.Diff(c.want, secretLines(c.value)); diff != "" {
-			t.Errorf("%q: -want +got:\n%s", c.value, diff)
-		}
-	}
-}
 
 // TestHiddenAsShown: a log shows a value in another way than it was given.
 func TestHiddenAsShown(t *testing.T) {
@@ -102,14 +74,14 @@ func TestInjectedIsFoundAmongManyActions(t *testing.T) {
 	orphan := pipeline(9, kovra.Running)
 	orphan.Run.Source, orphan.Run.Parent = "parent_pipeline", kovra.Parent{Project: web, Pipeline: 8}
 	child := w.observe(orphan)
-	if m, err := d.masker(t.Context(), child.ID); err != nil || strings.Count(m.Line("value-on-main value-on-other"), masked) != 2 {
+	if m, err := d.masker(t.Context(), child.ID); err != nil || strings.Count(m.Line("value-on-main value-on-other"), joblog.Masked) != 2 {
 		t.Errorf("the child of a pipeline that nobody knows yet: %v", err)
 	}
 	m, err := d.masker(t.Context(), run.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := m.Line("first-value, value-on-main, value-on-other"); strings.Count(got, masked) != 2 || !strings.Contains(got, "value-on-other") {
+	if got := m.Line("first-value, value-on-main, value-on-other"); strings.Count(got, joblog.Masked) != 2 || !strings.Contains(got, "value-on-other") {
 		t.Errorf("masked: %q", got)
 	}
 }

@@ -410,7 +410,7 @@ func (c *cutter) context(n int, mark string) []shown {
 
 func (c *cutter) remembered(s *slot) shown {
 	if s.hidden {
-		return shown{n: s.n, text: masked}
+		return shown{n: s.n, text: Masked}
 	}
 	return c.show(s.n, c.mask.replace(plainText(s.text)), 0)
 }

@@ -48,7 +48,7 @@ func TestExcerptsOfFixtures(t *testing.T) {
 			for _, n := range lineRange(t, row[2]) {
 				physical := strings.Split(string(log), "\n")[n-1]
 				want := readAll(t, strings.NewReader(physical))[0].Text
-				if !strings.Contains(all, want) && !strings.Contains(all, strings.TrimSuffix(want, masked)) {
+				if !strings.Contains(all, want) && !strings.Contains(all, strings.TrimSuffix(want, Masked)) {
 					t.Errorf("line %d of the file is not shown: %s", n, want)
 				}
 			}
@@ -128,7 +128,7 @@ func TestCutNumbersEqualTheReaders(t *testing.T) {
 				t.Errorf("%s: total %d, the reader has %d", c.name, e.Total, len(lines))
 			}
 			for _, l := range e.Lines {
-				if l.Hidden == 0 && !strings.Contains(l.Text, masked) && lines[l.N-1].Text != l.Text {
+				if l.Hidden == 0 && !strings.Contains(l.Text, Masked) && lines[l.N-1].Text != l.Text {
 					t.Errorf("%s: line %d is %q, the reader has %q", c.name, l.N, l.Text, lines[l.N-1].Text)
 				}
 			}

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-const (
-	masked = "[MASKED]"
+// Masked is what stands in the place of a secret.
+const Masked = "[MASKED]"
 
+const (
 	minSecret     = 6   // shorter values stand in too much innocent text
 	minSecretLine = 8   // of a value that has several lines
 	maxKeyLines   = 200 // a private key is shorter; a key that never ends must not hide the rest of the log
@@ -31,22 +32,48 @@ type Masker struct {
 // valuesMark is the mark of the values; secretKinds have the lower bits, in order.
 const valuesMark = 1 << 31
 
-// NewMasker returns a Masker that also hides values. Those shorter than six
-// bytes are left out. Of a value with several lines each line is hidden.
+// SecretLines are the parts of a value that a line of a log must not show: its lines, as they are and
+// as a [Reader] gives them, without control characters and the like. Lines shorter than six bytes (eight, of a
+// value that has several) stand in too much innocent text and are left out. Not covered are values that a job writes in
+// another form, such as base64, escaped as in JSON or in a URL, or wrapped over several lines.
+func SecretLines(value string) []string {
+	lines := strings.FieldsFunc(strings.TrimSpace(value), func(r rune) bool { return r == '\n' || r == '\r' })
+	least := minSecret
+	if len(lines) > 1 {
+		least = minSecretLine
+	}
+	var out []string
+	add := func(line string) {
+		if line = strings.TrimSpace(line); len(line) >= least {
+			out = append(out, line)
+		}
+	}
+	for _, line := range lines {
+		add(line)
+		if shown := asShown(line); shown != line {
+			add(shown)
+		}
+	}
+	return out
+}
+
+// asShown is how a line that is printed looks in a log.
+func asShown(line string) string {
+	if isPlain([]byte(line)) {
+		return line
+	}
+	shown, err := NewReader(strings.NewReader(line)).Next()
+	if err != nil {
+		return line // nothing of it is shown
+	}
+	return shown.Text
+}
+
+// NewMasker returns a Masker that also hides values, as far as [SecretLines] says.
 func NewMasker(values []string) *Masker {
 	m := &Masker{}
 	for _, v := range values {
-		v = strings.TrimSpace(v)
-		lines := strings.Split(v, "\n")
-		least := minSecret
-		if len(lines) > 1 {
-			least = minSecretLine
-		}
-		for _, line := range lines {
-			if line = strings.TrimSpace(line); len(line) >= least {
-				m.values = append(m.values, line)
-			}
-		}
+		m.values = append(m.values, SecretLines(v)...)
 	}
 	slices.SortFunc(m.values, func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
@@ -82,7 +109,7 @@ func (m *Masker) Fork() *Masker { return &Masker{values: m.values, hide: m.hide,
 func (m *Masker) Line(text string) string {
 	was := m.key.inside
 	if m.key.next(text) && was {
-		return masked
+		return Masked
 	}
 	return m.replace(text)
 }
@@ -102,7 +129,7 @@ func (m *Masker) replaceKnown(text string, marks uint32) string {
 		marks &^= valuesMark
 		for _, v := range m.values {
 			if strings.Contains(text, v) {
-				text = strings.ReplaceAll(text, v, masked)
+				text = strings.ReplaceAll(text, v, Masked)
 			}
 		}
 	}
@@ -203,58 +230,58 @@ func literalValue(match string) bool {
 var secretKinds = []secretKind{
 	{
 		name: "private key", any: []string{"-----begin "},
-		expr: regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`), with: masked,
+		expr: regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`), with: Masked,
 	},
 	{
 		name: "gitlab", any: []string{"glpat-", "gldt-", "glrt-", "glrtr-", "glcbt-", "glptt-", "gloas-", "glsoat-", "glft-", "glimt-", "glagent-", "glffct-", "glwt-", "gr1348941"},
-		expr: regexp.MustCompile(`(?:gl(?:pat|dt|rt|rtr|cbt|ptt|oas|soat|ft|imt|agent|ffct|wt)-[\w.=-]{8,}|GR1348941[\w-]{8,})`), with: masked,
+		expr: regexp.MustCompile(`(?:gl(?:pat|dt|rt|rtr|cbt|ptt|oas|soat|ft|imt|agent|ffct|wt)-[\w.=-]{8,}|GR1348941[\w-]{8,})`), with: Masked,
 	},
 	{
 		name: "github", any: []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"},
-		expr: regexp.MustCompile(`(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,})`), with: masked,
+		expr: regexp.MustCompile(`(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,})`), with: Masked,
 	},
 	{
 		name: "slack", any: []string{"xox", "xapp-", "hooks.slack.com/"},
-		expr: regexp.MustCompile(`(?:xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{8,}|xapp-[A-Za-z0-9-]{8,}|hooks\.slack\.com/(?:services|workflows|triggers)/[\w/-]+)`), with: masked,
+		expr: regexp.MustCompile(`(?:xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{8,}|xapp-[A-Za-z0-9-]{8,}|hooks\.slack\.com/(?:services|workflows|triggers)/[\w/-]+)`), with: Masked,
 	},
 	{
 		name: "aws id", any: []string{"akia", "asia"},
-		expr: regexp.MustCompile(`(?:AKIA|ASIA)[A-Z0-9]{16}`), with: masked,
+		expr: regexp.MustCompile(`(?:AKIA|ASIA)[A-Z0-9]{16}`), with: Masked,
 	},
 	{
 		name: "aws secret", any: []string{"secret", "session"},
-		expr: regexp.MustCompile(`(?i)((?:aws_?)?(?:secret_?access_?key|session_?token|secret_?key)["']?\s*[:=]\s*["']?)[A-Za-z0-9/+=]{16,}`), with: "${1}" + masked,
+		expr: regexp.MustCompile(`(?i)((?:aws_?)?(?:secret_?access_?key|session_?token|secret_?key)["']?\s*[:=]\s*["']?)[A-Za-z0-9/+=]{16,}`), with: "${1}" + Masked,
 	},
 	{
 		name: "jwt", any: []string{"eyj"},
-		expr: regexp.MustCompile(`eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*`), with: masked,
+		expr: regexp.MustCompile(`eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*`), with: Masked,
 	},
 	{
 		name: "authorization", any: []string{"authorization"},
-		expr: regexp.MustCompile(`(?i)(authorization["']?\s*[:=]\s*["']?(?:(?:bearer|basic|token|digest|apikey)\s+)?)[^\s"',;]{6,}`), with: "${1}" + masked, real: tokenLike,
+		expr: regexp.MustCompile(`(?i)(authorization["']?\s*[:=]\s*["']?(?:(?:bearer|basic|token|digest|apikey)\s+)?)[^\s"',;]{6,}`), with: "${1}" + Masked, real: tokenLike,
 	},
 	{
 		name: "bearer", any: []string{"bearer"},
-		expr: regexp.MustCompile(`(?i)(bearer\s+)[\w.~+/=-]{8,}`), with: "${1}" + masked, real: tokenLike,
+		expr: regexp.MustCompile(`(?i)(bearer\s+)[\w.~+/=-]{8,}`), with: "${1}" + Masked, real: tokenLike,
 	},
 	{
 		name: "token header", any: []string{"-token", "-key"},
-		expr: regexp.MustCompile(`(?i)((?:private|job|deploy|gitlab|vault|auth|access|api)-(?:token|key)["']?\s*[:=]\s*["']?)[^\s"',;]{6,}`), with: "${1}" + masked,
+		expr: regexp.MustCompile(`(?i)((?:private|job|deploy|gitlab|vault|auth|access|api)-(?:token|key)["']?\s*[:=]\s*["']?)[^\s"',;]{6,}`), with: "${1}" + Masked,
 	},
 	{
 		name: "password in a URL", any: []string{"://"}, also: "@",
-		expr: regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@"'<>]*:)[^\s/"'<>]+@`), with: "${1}" + masked + "@",
+		expr: regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@"'<>]*:)[^\s/"'<>]+@`), with: "${1}" + Masked + "@",
 	},
 	{
 		name: "token in a URL", any: []string{"://"}, also: "@",
-		expr: regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s/:@"'<>]{20,}@`), with: "${1}" + masked + "@",
+		expr: regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s/:@"'<>]{20,}@`), with: "${1}" + Masked + "@",
 	},
 	{
 		name: "assignment", any: []string{"password=", "passwd=", "token=", "secret=", "_key=", "apikey=", "credentials="},
-		expr: regexp.MustCompile(`(\b[A-Z0-9_]*(?:PASSWORD|PASSWD|TOKEN|SECRET|API_?KEY|PRIVATE_KEY|ACCESS_KEY|CREDENTIALS)=)(?:"[^"]{6,}"|'[^']{6,}'|[^\s"'&]{6,})`), with: "${1}" + masked, real: literalValue,
+		expr: regexp.MustCompile(`(\b[A-Z0-9_]*(?:PASSWORD|PASSWD|TOKEN|SECRET|API_?KEY|PRIVATE_KEY|ACCESS_KEY|CREDENTIALS)=)(?:"[^"]{6,}"|'[^']{6,}'|[^\s"'&]{6,})`), with: "${1}" + Masked, real: literalValue,
 	},
 	{
 		name: "other services", any: []string{"aiza", "ya29.", "npm_", "pypi-", "dckr_pat_", "sk_live_", "rk_live_", "hvs.", "hvb.", "sg."},
-		expr: regexp.MustCompile(`(?:AIza[\w-]{30,}|ya29\.[\w-]{16,}|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,}|dckr_pat_[\w-]{16,}|[sr]k_live_\w{16,}|hv[sb]\.[\w-]{20,}|SG\.[\w-]{16,}\.[\w-]{16,})`), with: masked,
+		expr: regexp.MustCompile(`(?:AIza[\w-]{30,}|ya29\.[\w-]{16,}|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,}|dckr_pat_[\w-]{16,}|[sr]k_live_\w{16,}|hv[sb]\.[\w-]{20,}|SG\.[\w-]{16,}\.[\w-]{16,})`), with: Masked,
 	},
 }

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestMaskerKinds(t *testing.T) {
@@ -88,7 +90,7 @@ func TestMaskerFork(t *testing.T) {
 	if got := m.Fork().Line("text hunter2"); got != "text [MASKED]" {
 		t.Errorf("got %q", got)
 	}
-	if got := m.Line("text"); got != masked {
+	if got := m.Line("text"); got != Masked {
 		t.Errorf("got %q within a key", got)
 	}
 }
@@ -167,4 +169,30 @@ func FuzzMasker(f *testing.F) {
 			t.Fatal("a value is left")
 		}
 	})
+}
+
+func TestSecretLines(t *testing.T) {
+	for _, c := range []struct {
+		value string
+		want  []string
+	}{
+		{"", nil},
+		{"on", nil},
+		{"12345", nil},
+		{" 123456\n", []string{"123456"}},
+		{"s3cret-väl", []string{"s3cret-väl"}},
+		{"-----BEGIN\r\n  MIIEabcd  \n1234567\n\nMIIEefgh==\n", []string{"-----BEGIN", "MIIEabcd", "MIIEefgh=="}},
+		{"123456\n \n", []string{"123456"}},
+		{"\n12345678\n", []string{"12345678"}},
+		{"abcdefgh\rijklmnop", []string{"abcdefgh", "ijklmnop"}},
+		{"abc\x00def\x07ghi", []string{"abc\x00def\x07ghi", "abcdefghi"}},
+		{"abc\x1b[31mdef\u202eghi", []string{"abc\x1b[31mdef\u202eghi", "abcdefghi"}},
+		{"abc\xffdefgh", []string{"abc\xffdefgh", "abc\ufffddefgh"}},
+		{"abc\tdefgh", []string{"abc\tdefgh"}},
+		{"\x1b\x1b\x1b\x1b\x1b\x1b", []string{"\x1b\x1b\x1b\x1b\x1b\x1b"}},
+	} {
+		if diff := cmp.Diff(c.want, SecretLines(c.value)); diff != "" {
+			t.Errorf("%q: -want +got:\n%s", c.value, diff)
+		}
+	}
 }
