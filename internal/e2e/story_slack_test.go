@@ -170,8 +170,8 @@ func (s *story) seen(c *scriptLine, seen slacksim.Seen, err error) error {
 }
 
 // slack click WHO CHANNEL BUTTON [in=TEXT] [old=NAME] presses a button: of the newest message
-// of the channel, thread or private, that has it (and the text); in=private and in=modal look
-// only there. old=NAME presses it on a picture kept before.
+// of the channel, thread or private, that has it (and the text), waiting for one; in=private
+// and in=modal look only there. old=NAME presses it on a picture kept before.
 func slackClick(s *story, c *scriptLine) error {
 	if err := c.want(3, 3); err != nil {
 		return err
@@ -193,11 +193,13 @@ func slackClick(s *story, c *scriptLine) error {
 		seen, err := s.slack.Click(s.ctx, who, v.Ref(), button)
 		return s.seen(c, seen, err)
 	}
-	m, err := s.findButton(c, who, button)
-	if err != nil {
-		if c.neg {
-			return nil
-		}
+	var m slacksim.Message
+	var err error
+	look := func() bool { m, err = s.findButton(c, who, button); return err == nil }
+	if c.neg && !look() {
+		return nil
+	}
+	if !s.eventually(look) {
 		return err
 	}
 	seen, err := s.slack.Click(s.ctx, who, m.Ref(), button)
@@ -285,23 +287,29 @@ func slackRush(s *story, c *scriptLine) error {
 	return nil
 }
 
-// slack keep NAME CHANNEL TEXT [in=WHO] keeps the picture of the newest message with the
-// text, or of the newest private one of somebody.
+// slack keep NAME CHANNEL TEXT [in=WHO] waits for a message with the text and keeps the
+// picture of the newest one, or of the newest private one of somebody.
 func slackKeep(s *story, c *scriptLine) error {
 	if err := c.want(3, 3); err != nil {
 		return err
 	}
-	all := s.messages(channelID(c.args[1]))
-	if who := c.options["in"]; who != "" {
-		all = s.slack.Ephemerals(userID(who))
-	}
-	for _, m := range slices.Backward(all) {
-		if strings.Contains(s.plain(slacksim.Text(m)), c.args[2]) {
-			s.kept[c.args[0]] = m
-			return nil
+	found := s.eventually(func() bool {
+		all := s.messages(channelID(c.args[1]))
+		if who := c.options["in"]; who != "" {
+			all = s.slack.Ephemerals(userID(who))
 		}
+		for _, m := range slices.Backward(all) {
+			if strings.Contains(s.plain(slacksim.Text(m)), c.args[2]) {
+				s.kept[c.args[0]] = m
+				return true
+			}
+		}
+		return false
+	})
+	if !found {
+		return fmt.Errorf("no message with %q:\n%s", c.args[2], s.picture(c.args[1]))
 	}
-	return fmt.Errorf("no message with %q:\n%s", c.args[2], s.picture(c.args[1]))
+	return nil
 }
 
 // slack submit WHO FIELD=VALUE... fills in the open modal and submits it.
@@ -428,17 +436,21 @@ func slackWait(s *story, c *scriptLine) error {
 }
 
 func (s *story) await(text string, picture func() string) error {
-	ctx, cancel := context.WithTimeout(s.ctx, storyPatience)
-	defer cancel()
 	last := ""
-	err := s.slack.WaitFor(ctx, func() bool {
+	if !s.eventually(func() bool {
 		last = picture()
 		return strings.Contains(last, text)
-	})
-	if err != nil {
+	}) {
 		return fmt.Errorf("it did not come; what there is:\n%s", last)
 	}
 	return nil
+}
+
+// eventually waits until what is seen in Slack fulfils the condition.
+func (s *story) eventually(cond func() bool) bool {
+	ctx, cancel := context.WithTimeout(s.ctx, storyPatience)
+	defer cancel()
+	return s.slack.WaitFor(ctx, cond) == nil
 }
 
 // slack lacks CHANNEL TEXT checks that the picture does not hold the text now.

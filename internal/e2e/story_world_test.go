@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// storyPatience is how long a story waits for what must come.
-	storyPatience = 20 * time.Second
+	// storyPatience is how long a story waits for what must come; on a busy machine a million lines take their time.
+	storyPatience = time.Minute
 	// storyTick is how often it looks where nobody gives notice.
 	storyTick = 15 * time.Millisecond
 	// storySecret is the secret of GitLab's webhooks.
