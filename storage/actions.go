@@ -10,7 +10,7 @@ import (
 	"kovra.dev/chatops/internal/kovra"
 )
 
-const actionColumns = `id, kind, app, run, job, channel, lock, state, late, answered, created_at, tried_at, finished_at, doc, reply_url`
+const actionColumns = `id, kind, app, run, build, job, channel, lock, state, late, answered, created_at, tried_at, finished_at, doc, reply_url`
 
 // actionDoc is the part of an action that SQL never asks for.
 type actionDoc struct {
@@ -25,7 +25,7 @@ func (tx *Tx) scanAction(s scanner) (kovra.Action, error) {
 	var doc string
 	var sealed []byte
 	var late, answered, created, tried, finished int64
-	err := s.Scan(&a.ID, &a.Kind, &a.App, &a.Run, &a.Job, &a.Channel, &a.Lock, &a.State,
+	err := s.Scan(&a.ID, &a.Kind, &a.App, &a.Run, &a.Build, &a.Job, &a.Channel, &a.Lock, &a.State,
 		&late, &answered, &created, &tried, &finished, &doc, &sealed)
 	if err != nil {
 		return a, err
@@ -62,9 +62,9 @@ func (tx *Tx) Propose(a kovra.Action, secret []byte) (kovra.Action, bool, error)
 		}
 	}
 	a.State, a.CreatedAt = kovra.ActionWanted, tx.now
-	err = tx.row(`INSERT INTO actions (kind, app, run, job, channel, lock, state, created_at, doc, reply_url)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-		string(a.Kind), a.App, a.Run, a.Job, a.Channel, a.Lock, string(a.State), stamp(a.CreatedAt), doc, reply).Scan(&a.ID)
+	err = tx.row(`INSERT INTO actions (kind, app, run, build, job, channel, lock, state, created_at, doc, reply_url)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		string(a.Kind), a.App, a.Run, a.Build, a.Job, a.Channel, a.Lock, string(a.State), stamp(a.CreatedAt), doc, reply).Scan(&a.ID)
 	if err != nil {
 		return a, false, err
 	}
@@ -122,13 +122,18 @@ func (tx *Tx) FinishAction(id int64, state kovra.ActionState, out kovra.Outcome)
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec("UPDATE actions SET state = ?, finished_at = ?, doc = ?, secret = NULL, run = ? WHERE id = ?",
-		string(state), stamp(tx.now), doc, max(a.Run, out.Run), id)
+	_, err = tx.exec("UPDATE actions SET state = ?, finished_at = ?, doc = ?, secret = NULL, run = ?, build = ? WHERE id = ?",
+		string(state), stamp(tx.now), doc, max(a.Run, out.Run), cmp.Or(a.Build, out.Build), id)
 	if err != nil {
 		return err
 	}
 	tx.touch(kovra.RefAction, id)
 	tx.touch(kovra.RefAnswer, id)
+	if build := cmp.Or(a.Build, out.Build); build != 0 {
+		if err := tx.bumpBuildThreads(build); err != nil {
+			return err
+		}
+	}
 	run := max(a.Run, out.Run)
 	if run == 0 {
 		return nil
@@ -149,6 +154,7 @@ func (tx *Tx) OpenActions(kind kovra.ActionKind) ([]kovra.Action, error) {
 type ActionQuery struct {
 	App    string
 	Run    int64
+	Build  int64
 	Before int64 // an id
 	Limit  int
 }
@@ -161,6 +167,9 @@ func (tx *Tx) Actions(q ActionQuery) ([]kovra.Action, error) {
 	}
 	if q.Run != 0 {
 		query, args = query+" AND run = ? AND run <> 0", append(args, q.Run)
+	}
+	if q.Build != 0 {
+		query, args = query+" AND build = ? AND build <> 0", append(args, q.Build)
 	}
 	return list(tx, tx.scanAction, query+" ORDER BY id DESC LIMIT ?", append(args, q.Limit)...)
 }

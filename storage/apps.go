@@ -52,6 +52,9 @@ func (tx *Tx) DeleteApp(name string) error {
 	if _, err := tx.exec("DELETE FROM subscriptions WHERE app = ?", name); err != nil {
 		return err
 	}
+	if _, err := tx.exec("DELETE FROM build_settings WHERE app = ?", name); err != nil {
+		return err
+	}
 	if _, err := tx.exec("DELETE FROM apps WHERE name = ?", name); err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ var dirty = []struct {
 }{
 	{kovra.RefDelivery, "SELECT 0 FROM (SELECT id FROM deliveries WHERE outcome = '' AND ?1 > 0 LIMIT 1)"},
 	{kovra.RefRun, "SELECT id FROM runs WHERE (stale = 1 OR driven_version < version) AND ?1 > 0"},
+	{kovra.RefBuild, "SELECT id FROM builds WHERE driven_version < version AND ?1 > 0"},
+	{kovra.RefDeployment, "SELECT id FROM deployments WHERE driven_version < version AND ?1 > 0"},
 	{kovra.RefThread, "SELECT id FROM threads WHERE shown_version < version AND broken = '' AND ?1 > 0"},
 	{kovra.RefAction, "SELECT id FROM actions WHERE (state = 'wanted' OR state = 'tried') AND ?1 > 0"},
 	{kovra.RefAnswer, "SELECT id FROM actions WHERE answered = 0 AND finished_at <> 0 AND (late = 1 OR finished_at < ?1)"},

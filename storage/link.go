@@ -14,7 +14,7 @@ import (
 const linkMAC = 16
 
 // linkKinds are the first byte of a link.
-var linkKinds = map[kovra.LogKind]byte{kovra.JobLog: 'j'}
+var linkKinds = map[kovra.LogKind]byte{kovra.JobLog: 'j', kovra.BuildLog: 'b', kovra.DeploymentLog: 'd'}
 
 // LogLink is the last part of the address of a log: it names the log and is signed, so
 // that who has it may read this log and no other. The same log has always the same

@@ -4,12 +4,12 @@ import (
 	"kovra.dev/chatops/internal/kovra"
 )
 
-const threadColumns = "id, run, channel, app, version, shown_version, shown_by, broken, broadcast, created_at"
+const threadColumns = "id, run, build, channel, app, version, shown_version, shown_by, broken, broadcast, created_at"
 
 func scanThread(s scanner) (kovra.Thread, error) {
 	var t kovra.Thread
 	var at int64
-	err := s.Scan(&t.ID, &t.Run, &t.Channel, &t.App, &t.Version, &t.ShownVersion, &t.ShownBy, &t.Broken, &t.Broadcast, &at)
+	err := s.Scan(&t.ID, &t.Run, &t.Build, &t.Channel, &t.App, &t.Version, &t.ShownVersion, &t.ShownBy, &t.Broken, &t.Broadcast, &at)
 	t.CreatedAt = unstamp(at)
 	return t, err
 }
@@ -29,7 +29,7 @@ func (tx *Tx) makeThreads(r kovra.Run) error {
 			continue
 		}
 		res, err := tx.exec(`INSERT INTO threads (run, channel, app, version, shown_version, shown_by, broadcast, created_at)
-			VALUES (?, ?, ?, 1, 0, 0, ?, ?) ON CONFLICT (run, channel) DO NOTHING`,
+			VALUES (?, ?, ?, 1, 0, 0, ?, ?) ON CONFLICT (run, build, channel) DO NOTHING`,
 			r.ID, s.Channel, s.App, string(s.Broadcast), stamp(tx.now))
 		if err != nil {
 			return err
@@ -47,7 +47,7 @@ func (tx *Tx) makeThreads(r kovra.Run) error {
 
 // bumpThreads makes all threads of a run dirty.
 func (tx *Tx) bumpThreads(run int64) error {
-	ids, err := list(tx, scanID, "UPDATE threads SET version = version + 1 WHERE run = ? RETURNING id", run)
+	ids, err := list(tx, scanID, "UPDATE threads SET version = version + 1 WHERE run = ? AND run <> 0 RETURNING id", run)
 	for _, id := range ids {
 		tx.touch(kovra.RefThread, id)
 	}
@@ -90,7 +90,7 @@ func (tx *Tx) View(thread int64) (kovra.View, error) {
 	if err != nil {
 		return kovra.View{}, found(err, "There is no thread %d.", thread)
 	}
-	v, err := tx.RunView(t.Run, t.App)
+	v, err := tx.viewOf(t)
 	if err != nil {
 		return v, err
 	}
@@ -107,24 +107,26 @@ func (tx *Tx) View(thread int64) (kovra.View, error) {
 	return v, err
 }
 
+func (tx *Tx) viewOf(t kovra.Thread) (kovra.View, error) {
+	if t.Build != 0 {
+		return tx.BuildView(t.Build)
+	}
+	return tx.RunView(t.Run, t.App)
+}
+
 // RunView returns what a private answer shows of a run: a view without a thread, and
 // with logs, since only people of our own organisation are answered. An app that is
 // gone leaves its name.
 func (tx *Tx) RunView(run int64, app string) (kovra.View, error) {
-	v := kovra.View{Slots: map[string]kovra.Slot{}}
-	var err error
-	if v.Run, err = tx.Run(run); err != nil {
+	r, err := tx.Run(run)
+	if err != nil {
+		return kovra.View{}, err
+	}
+	v, err := tx.emptyView(app, r.Project)
+	if err != nil {
 		return v, err
 	}
-	if v.App, err = tx.App(app); err != nil {
-		if kovra.KindOf(err) != kovra.NotFound {
-			return v, err
-		}
-		v.App = kovra.App{Name: app}
-	}
-	if v.Project, err = tx.Project(v.Run.Project); err != nil && kovra.KindOf(err) != kovra.NotFound {
-		return v, err
-	}
+	v.Run = r
 	if v.Jobs, err = tx.Jobs(run); err != nil {
 		return v, err
 	}
@@ -133,6 +135,22 @@ func (tx *Tx) RunView(run int64, app string) (kovra.View, error) {
 	}
 	v.Actions, err = list(tx, tx.scanAction, "SELECT "+actionColumns+" FROM actions WHERE run = ? AND run <> 0 AND state = 'done' ORDER BY id", run)
 	return v, err
+}
+
+// emptyView is a view that shows nothing yet: of an app, which may be gone, and a project, which may be unknown.
+func (tx *Tx) emptyView(app string, project int64) (kovra.View, error) {
+	v := kovra.View{Slots: map[string]kovra.Slot{}}
+	var err error
+	if v.App, err = tx.App(app); err != nil {
+		if kovra.KindOf(err) != kovra.NotFound {
+			return v, err
+		}
+		v.App = kovra.App{Name: app}
+	}
+	if v.Project, err = tx.Project(project); err != nil && kovra.KindOf(err) != kovra.NotFound {
+		return v, err
+	}
+	return v, nil
 }
 
 func scanSlot(s scanner) (kovra.Slot, error) {
@@ -151,7 +169,7 @@ func (tx *Tx) ThreadAt(channel, ts string) (kovra.Thread, error) {
 
 // ThreadsOfRun returns the run's threads by channel.
 func (tx *Tx) ThreadsOfRun(run int64) ([]kovra.Thread, error) {
-	return list(tx, scanThread, "SELECT "+threadColumns+" FROM threads WHERE run = ? ORDER BY channel", run)
+	return list(tx, scanThread, "SELECT "+threadColumns+" FROM threads WHERE run = ? AND run <> 0 ORDER BY build, channel", run)
 }
 
 // SaveSlot records what is known of one message of a thread.

@@ -21,6 +21,14 @@ const (
 	ActUnsubscribe ActionKind = "unsubscribe"
 	ActShowLogs    ActionKind = "show_logs" // in the channel, also while it is shared with others
 	ActHideLogs    ActionKind = "hide_logs" // in the channel, while it is shared with others
+
+	ActBuild        ActionKind = "build"         // start a build of a branch
+	ActCancelBuild  ActionKind = "cancel_build"  // Pending or Building
+	ActRebuild      ActionKind = "rebuild"       // the same commit again
+	ActDeploy       ActionKind = "deploy"        // the image of a build, without building
+	ActRollBack     ActionKind = "roll_back"     // to the image before; pauses auto-deploy
+	ActBuildSetting ActionKind = "build_setting" // change settings; Params.Settings is all of them
+	ActResumeDeploy ActionKind = "resume_deploy" // auto-deploy goes on
 )
 
 // Permission is what an action needs (PRODUCT.md I2).
@@ -36,7 +44,7 @@ const (
 // Permission returns what a person needs for the action.
 func (k ActionKind) Permission() Permission {
 	switch k {
-	case ActRun, ActCancel, ActRetry, ActRetryJob, ActPlay:
+	case ActRun, ActCancel, ActRetry, ActRetryJob, ActPlay, ActBuild, ActCancelBuild, ActRebuild:
 		return MayAct
 	default:
 		return MayAdmin
@@ -70,6 +78,7 @@ type Action struct {
 	Kind    ActionKind
 	App     string
 	Run     int64 // ours; 0: not about a run
+	Build   int64 // 0: not about a build
 	Job     int64 // GitLab's; 0: not about a job
 	By      Person
 	Channel string // where it was asked
@@ -111,6 +120,15 @@ type Params struct {
 	// Floor is the write-ahead mark of a new pipeline: the highest pipeline id of
 	// the project before it was asked for.
 	Floor int64 `json:"floor,omitempty"`
+
+	// Settings are what settings of builds shall be, all of them.
+	Settings *BuildSettings `json:"settings,omitempty"`
+	// Target, Image and From are what a deployment is asked for with: where, what, and what was shown as running
+	// when it was confirmed. Deployment is the one that a roll back takes back; 0: the newest.
+	Target     DeployTarget `json:"target,omitzero"`
+	Image      string       `json:"image,omitempty"`
+	From       string       `json:"from,omitempty"`
+	Deployment int64        `json:"deployment,omitempty"`
 }
 
 // Print is the fingerprint of one line of a value that is not kept; storage makes it and knows the value again.
@@ -141,6 +159,16 @@ type Outcome struct {
 	// Moved is the commit that the branch points to now, where a retry runs an older one.
 	Moved string `json:"moved,omitempty"`
 	Ref   string `json:"ref,omitempty"`
+
+	Build      int64  `json:"build,omitempty"`      // that was started
+	Deployment int64  `json:"deployment,omitempty"` // that was started
+	Commit     string `json:"commit,omitempty"`
+	// Target, From and Image are what a deployment is about, in a question too: where, the image now, the image to be.
+	Target DeployTarget `json:"target,omitzero"`
+	From   string       `json:"from,omitempty"`
+	Image  string       `json:"image,omitempty"`
+	// Changes says in words what was changed, a line each; values of build arguments are not among them.
+	Changes string `json:"changes,omitempty"`
 }
 
 // HookState says what became of a project's webhook.

@@ -91,6 +91,11 @@ func (s Subscription) Broadcasts(r *Run) bool {
 	}
 }
 
+// WantsBuild reports whether the build gets a thread in the subscribed channel.
+func (s Subscription) WantsBuild(b *Build) bool {
+	return s.Paused == "" && b.App == s.App && !b.CreatedAt.Before(s.CreatedAt)
+}
+
 // Wants reports whether the run gets a thread in the subscribed channel.
 func (s Subscription) Wants(r *Run) bool {
 	return s.Paused == "" && r.Remote > s.Floor && !r.Child()

@@ -39,11 +39,14 @@ type RefKind string
 
 // The things that loops work on.
 const (
-	RefDelivery RefKind = "delivery" // ID is 0: there are deliveries to fold
-	RefRun      RefKind = "run"
-	RefThread   RefKind = "thread"
-	RefAction   RefKind = "action"
-	RefAnswer   RefKind = "answer" // an action whose late answer is due
-	RefProject  RefKind = "project"
-	RefLog      RefKind = "log" // in the second database, which holds the logs
+	RefDelivery   RefKind = "delivery" // ID is 0: there are deliveries to fold
+	RefRun        RefKind = "run"
+	RefThread     RefKind = "thread"
+	RefAction     RefKind = "action"
+	RefAnswer     RefKind = "answer" // an action whose late answer is due
+	RefProject    RefKind = "project"
+	RefLog        RefKind = "log" // in the second database, which holds the logs
+	RefBuild      RefKind = "build"
+	RefDeployment RefKind = "deployment"
+	RefStepLog    RefKind = "step_log" // the log of a build: its id
 )

@@ -10,14 +10,16 @@ type LogKind string
 
 // The kinds of logs.
 const (
-	JobLog LogKind = "job" // a GitLab job
+	JobLog        LogKind = "job"        // a GitLab job
+	BuildLog      LogKind = "build"      // all steps of a build, in order
+	DeploymentLog LogKind = "deployment" // all steps of a deployment
 )
 
 // LogKey names one log.
 type LogKey struct {
 	Kind    LogKind
-	Project int64 // GitLab's
-	ID      int64 // GitLab's id of the job
+	Project int64 // GitLab's; 0: the log of a deployment
+	ID      int64 // GitLab's id of the job; ours of a build or deployment
 }
 
 // String names the log for people who read our own logs.
@@ -47,6 +49,8 @@ type Log struct {
 	// NextAt is when the source may be asked again, Pause how long the last wait was.
 	NextAt time.Time
 	Pause  time.Duration
+	// Cursor is where the source of a followed log is read on from, in its own words.
+	Cursor string
 	// Version grows with every change.
 	Version int64
 }

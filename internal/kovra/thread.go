@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// Thread is one run in one channel: a parent message and its replies.
+// Thread is one run or build in one channel: a parent message and its replies.
 type Thread struct {
 	ID      int64
-	Run     int64
+	Run     int64 // 0: the thread is of a build
+	Build   int64 // 0: the thread is of a pipeline
 	Channel string
 	App     string // the app whose subscription made it
 
@@ -33,18 +34,29 @@ type Slot struct {
 
 // Keys of slots.
 const (
-	SlotCard     = "card"          // the parent
-	SlotRest     = "failures/rest" // failures beyond the tenth
-	slotFailure  = "failure/"
-	slotResult   = "result/"
-	slotAction   = "action/"
-	MaxFailures  = 10 // failure replies of one run
-	slotIDBase   = 10
-	resultNoTime = "0"
+	SlotCard       = "card"          // the parent
+	SlotRest       = "failures/rest" // failures beyond the tenth
+	slotFailure    = "failure/"
+	slotResult     = "result/"
+	slotAction     = "action/"
+	SlotTail       = "tail" // the live tail of a build
+	slotStep       = "step/"
+	slotDeployment = "deployment/"
+	MaxFailures    = 10 // failure replies of one run
+	slotIDBase     = 10
+	resultNoTime   = "0"
 )
 
 // FailureSlot is the reply about one failed attempt at a job.
 func FailureSlot(job int64) string { return slotFailure + strconv.FormatInt(job, slotIDBase) }
+
+// StepSlot is the reply about the failed step of a build.
+func StepSlot(s Step) string { return slotStep + s.Key() }
+
+// DeploymentSlot is the reply about one deployment.
+func DeploymentSlot(deployment int64) string {
+	return slotDeployment + strconv.FormatInt(deployment, slotIDBase)
+}
 
 // ActionSlot is the reply about one thing that somebody did.
 func ActionSlot(action int64) string { return slotAction + strconv.FormatInt(action, slotIDBase) }
@@ -68,6 +80,10 @@ type View struct {
 	Children []Child
 	Actions  []Action // on this run, oldest first, without those that are only asked
 	Slots    map[string]Slot
+	// Build is what the thread is about, where it is not a pipeline; Run is then zero.
+	Build       *Build
+	Deployments []Deployment  // of the build, oldest first
+	Settings    BuildSettings // of the app
 	// NoLogs: the channel may see neither excerpts nor links to logs.
 	NoLogs bool
 }

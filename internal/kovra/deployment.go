@@ -1,0 +1,118 @@
+package kovra
+
+import (
+	"slices"
+	"time"
+)
+
+// DeployTarget is the Deployment that shall run an app's image.
+type DeployTarget struct {
+	Namespace  string `json:"namespace,omitempty"`
+	Deployment string `json:"deployment,omitempty"`
+	Container  string `json:"container,omitempty"`
+}
+
+// IsZero reports whether no target is set.
+func (t DeployTarget) IsZero() bool { return t == DeployTarget{} }
+
+// DeploymentKind says why an image is deployed.
+type DeploymentKind string
+
+// The kinds.
+const (
+	AutoDeploy DeploymentKind = "auto"     // after its build
+	Deploy     DeploymentKind = "deploy"   // somebody asked for it
+	RollBack   DeploymentKind = "rollback" // to the image before
+)
+
+// Deployment is one change of an app's Deployment to an image: a PipelineRun of its own, shown in the
+// thread of a build. In its own words: Building means rolling out, Succeeded rolled out.
+type Deployment struct {
+	ID    int64  `json:"-"` // ours
+	Build int64  `json:"-"` // in whose thread it is shown
+	App   string `json:"-"`
+
+	Name   string         `json:"name"` // of the PipelineRun
+	Kind   DeploymentKind `json:"kind"`
+	Target DeployTarget   `json:"target"`
+	Image  string         `json:"image"` // by digest
+	// From is the image that was there before, as far as it is known.
+	From string `json:"from,omitempty"`
+	// AllowManaged: also where Argo CD, Flux or Helm own the Deployment.
+	AllowManaged bool `json:"allow_managed,omitempty"`
+	// BuildNamespace is where its PipelineRun lives; "" the default.
+	BuildNamespace string `json:"build_namespace,omitempty"`
+	By             Person `json:"by,omitzero"`
+
+	Status          BuildStatus `json:"status"`
+	Phase           BuildPhase  `json:"phase"`
+	Reason, Message string
+	Steps           []Step  `json:"steps,omitempty"`
+	Excerpt         Excerpt `json:"excerpt,omitzero"` // of the failed step
+
+	CreatedAt  time.Time `json:"created_at,omitzero"`
+	StartedAt  time.Time `json:"started_at,omitzero"`
+	FinishedAt time.Time `json:"finished_at,omitzero"`
+	LogDone    bool      `json:"log_done,omitempty"`
+
+	LogURL        string `json:"-"`
+	Version       int64  `json:"-"`
+	DrivenVersion int64  `json:"-"`
+}
+
+// ResultPreviousImage is the result of the Pipeline kovra-deploy that names the image before.
+const ResultPreviousImage = "PREVIOUS_IMAGE"
+
+// LogKey names the log of the deployment.
+func (d *Deployment) LogKey() LogKey { return LogKey{Kind: DeploymentLog, ID: d.ID} }
+
+// Duration is how long it took; 0 while it rolls out.
+func (d *Deployment) Duration() time.Duration {
+	if d.StartedAt.IsZero() || d.FinishedAt.IsZero() {
+		return 0
+	}
+	return max(0, d.FinishedAt.Sub(d.StartedAt))
+}
+
+// Ref names the deployment's PipelineRun.
+func (d *Deployment) Ref() ClusterRef { return ClusterRef{d.BuildNamespace, d.Name} }
+
+// CanRollBack reports whether Roll back is offered: it changed the image, or tried to, and what was before is known.
+func (d *Deployment) CanRollBack() bool {
+	return d.Status.Final() && d.From != "" && d.From != d.Image
+}
+
+// Observe takes what the cluster tells of the deployment's PipelineRun; see [Build.Observe].
+func (d *Deployment) Observe(c ClusterRun, now time.Time) bool {
+	if d.Status.Final() {
+		return false
+	}
+	old := *d
+	d.Phase = max(d.Phase, PhaseMade)
+	d.Status, d.Reason, d.Message = c.Status, c.Reason, c.Message
+	d.Steps = mergeSteps(d.Steps, c.Steps)
+	setString(&d.From, c.Results[ResultPreviousImage])
+	setTime(&d.StartedAt, c.StartedAt)
+	if c.Status.Final() {
+		d.Phase, d.FinishedAt = PhaseEnded, c.FinishedAt
+		if d.FinishedAt.IsZero() {
+			d.FinishedAt = now
+		}
+	}
+	return d.Phase != old.Phase || d.Status != old.Status || d.Reason != old.Reason || d.Message != old.Message || d.From != old.From ||
+		!d.StartedAt.Equal(old.StartedAt) || !slices.EqualFunc(d.Steps, old.Steps, sameStep)
+}
+
+// End ends a deployment without a word of the cluster; see [Build.End].
+func (d *Deployment) End(s BuildStatus, reason, message string, now time.Time) {
+	d.Status, d.Reason, d.Message = s, reason, message
+	d.Phase, d.FinishedAt = PhaseEnded, now
+}
+
+// TargetState is a Deployment as the cluster has it now.
+type TargetState struct {
+	Image string // that the container runs
+	// Owner is who manages the Deployment (Argo CD, Flux, Helm); "": nobody that we know of.
+	Owner      string
+	Containers []string
+}

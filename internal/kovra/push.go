@@ -1,0 +1,33 @@
+package kovra
+
+import "strings"
+
+// Push is a push of commits or of a tag, as a webhook or a re-read of a branch tells of it.
+type Push struct {
+	Project int64
+	Ref     string // branch or tag, without refs/…
+	Tag     bool
+	Before  string // "" for a new ref, or when it is not known
+	After   string // the commit that the ref points to now; "" when it was deleted
+	Title   string
+	Author  GitLabUser
+	Pusher  GitLabUser
+	// Paths are the files that changed. AllPaths says that none is missing: GitLab lists at most 20 commits.
+	Paths    []string
+	AllPaths bool
+}
+
+// FullRef cuts "refs/heads/main" or "refs/tags/v1" to the name.
+func FullRef(ref string) (name string, tag bool) {
+	if name, ok := strings.CutPrefix(ref, "refs/tags/"); ok {
+		return name, true
+	}
+	return strings.TrimPrefix(ref, "refs/heads/"), false
+}
+
+// Commit is a commit as GitLab tells of it.
+type Commit struct {
+	SHA    string
+	Title  string
+	Author GitLabUser
+}
