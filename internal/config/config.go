@@ -80,6 +80,25 @@ type Config struct {
 	// LogPatterns are the team's own patterns of errors in logs of jobs, in the order of the file.
 	LogPatterns []LogPattern
 
+	// Kubeconfig is the file that says where the cluster for builds is; empty: in-cluster, or none.
+	Kubeconfig string
+	// InCluster says that we run in a pod of a cluster ourselves, whose builds these then are.
+	InCluster bool
+	// Registry is the prefix of all images, registry.example.com/team; empty: builds are off.
+	Registry string
+	// BuildNamespace is where PipelineRuns are made.
+	BuildNamespace string
+	// BuildConcurrency is how many builds run at once, 1 to 100.
+	BuildConcurrency int
+	// GitSecret and RegistrySecret name the Secrets of the build namespace that builds clone and push with.
+	GitSecret, RegistrySecret string
+	// BuilderAccount and DeployerAccount are the service accounts of builds and of deployments.
+	BuilderAccount, DeployerAccount string
+	// BuildTimeout and DeployTimeout end a build or deployment that takes longer.
+	BuildTimeout, DeployTimeout time.Duration
+	// CAConfigMap names a ConfigMap of the build namespace with further certificate authorities for builds, empty if none.
+	CAConfigMap string
+
 	// LogLevel is the least level that is logged.
 	LogLevel slog.Level
 	// LogFormat is how log lines look.
@@ -94,6 +113,17 @@ func (c *Config) LogsPath() string {
 		ext = "" // a name that begins with its only dot
 	}
 	return strings.TrimSuffix(c.DatabasePath, ext) + "-logs" + ext
+}
+
+// NoBuilds says why builds are off, as half a sentence without full stop; empty: they are on.
+func (c *Config) NoBuilds() string {
+	switch {
+	case c.Kubeconfig == "" && !c.InCluster:
+		return "no cluster is configured (" + kubeconfig + " is not set, and this is no pod of a cluster)"
+	case c.Registry == "":
+		return registry + " is not set, so there is no place for images"
+	}
+	return ""
 }
 
 // LogAccess is who may read logs of jobs in the viewer.
@@ -142,11 +172,12 @@ func Load(environ []string, file string) (*Config, error) {
 	}
 	l.readEnviron(environ)
 
-	c := &Config{}
+	c := &Config{InCluster: inCluster(environ)}
 	for _, s := range settings {
 		l.apply(c, s)
 	}
 	l.checkWebhookAuth(c)
+	l.checkRegistry(c)
 	if len(l.problems) > 0 {
 		return nil, errors.Join(l.problems...)
 	}
@@ -294,6 +325,22 @@ func (l *loader) checkWebhookAuth(c *Config) {
 		}
 	}
 	l.problem(webhookSecret, "", "neither it nor %s is set; expected: at least one, so that only GitLab can send events", signingToken)
+}
+
+// checkRegistry wants a place for images where a cluster is named for builds, unless one was given and has
+// been complained about already.
+func (l *loader) checkRegistry(c *Config) {
+	if _, given := l.values[registry]; c.Kubeconfig != "" && !given {
+		l.problem(registry, "", "it is not set, but %s is; expected: the image prefix that builds push to, for example registry.example.com/team", kubeconfig)
+	}
+}
+
+// inCluster reports whether Kubernetes tells us, as it does every pod, where its API is.
+func inCluster(environ []string) bool {
+	return slices.ContainsFunc(environ, func(entry string) bool {
+		host, ok := strings.CutPrefix(entry, "KUBERNETES_SERVICE_HOST=")
+		return ok && host != ""
+	})
 }
 
 // known says whether name is a setting, or a secret's _FILE.

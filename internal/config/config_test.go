@@ -83,6 +83,14 @@ func TestDefaults(t *testing.T) {
 		LogRetention:         90 * 24 * time.Hour,
 		LogMaxTotal:          10 << 30,
 		LogAccess:            LogByLink,
+		BuildNamespace:       "kovra-builds",
+		BuildConcurrency:     4,
+		BuildTimeout:         time.Hour,
+		DeployTimeout:        10 * time.Minute,
+		GitSecret:            "kovra-git",
+		RegistrySecret:       "kovra-registry",
+		BuilderAccount:       "kovra-builder",
+		DeployerAccount:      "kovra-deployer",
 		LogLevel:             slog.LevelInfo,
 		LogFormat:            LogAuto,
 	}
@@ -109,6 +117,16 @@ KOVRA_ADMINS: [U01, workspace-admins, W2]
 KOVRA_LOG_RETENTION: 36h
 KOVRA_LOG_MAX_TOTAL: 2 TiB
 KOVRA_LOG_ACCESS: Link
+KOVRA_REGISTRY: registry.example.com:5000/team/images
+KOVRA_BUILD_NAMESPACE: ci
+KOVRA_BUILD_CONCURRENCY: 100
+KOVRA_BUILD_TIMEOUT: 90m
+KOVRA_DEPLOY_TIMEOUT: 24h
+KOVRA_GIT_SECRET: git.ci
+KOVRA_REGISTRY_SECRET: push
+KOVRA_BUILDER_ACCOUNT: builder
+KOVRA_DEPLOYER_ACCOUNT: deployer
+KOVRA_CA_CONFIGMAP: authorities
 KOVRA_LOG_LEVEL: DEBUG
 KOVRA_LOG_FORMAT: json
 `
@@ -134,6 +152,16 @@ func TestFile(t *testing.T) {
 		LogRetention:         36 * time.Hour,
 		LogMaxTotal:          2 << 40,
 		LogAccess:            LogByLink,
+		Registry:             "registry.example.com:5000/team/images",
+		BuildNamespace:       "ci",
+		BuildConcurrency:     100,
+		BuildTimeout:         90 * time.Minute,
+		DeployTimeout:        24 * time.Hour,
+		GitSecret:            "git.ci",
+		RegistrySecret:       "push",
+		BuilderAccount:       "builder",
+		DeployerAccount:      "deployer",
+		CAConfigMap:          "authorities",
 		LogLevel:             slog.LevelDebug,
 		LogFormat:            LogJSON,
 	}
@@ -227,6 +255,27 @@ func TestBadValues(t *testing.T) {
 		{"KOVRA_LOG_PATTERNS=/missing", "no such file"},
 		{"KOVRA_LOG_PATTERNS=a\tb", "control characters"},
 		{"KOVRA_LOG_PATTERNS=" + write(t, "name: x\n"), "line 1: it is no list"},
+		{"KOVRA_KUBECONFIG=/missing", "no such file or directory; expected: a readable kubeconfig file"},
+		{"KOVRA_KUBECONFIG=" + dir, "not a regular file"},
+		{"KOVRA_KUBECONFIG=a\nb", "line breaks"},
+		{"KOVRA_REGISTRY=https://registry.example.com/team", "is no image prefix; expected: a host and a path"},
+		{"KOVRA_REGISTRY=registry.example.com/team:latest", "is no image prefix"},
+		{"KOVRA_REGISTRY=registry.example.com/Team", "is no image prefix"},
+		{"KOVRA_REGISTRY=registry.example.com/", "is no image prefix"},
+		{"KOVRA_REGISTRY=team", "is no image prefix"},
+		{"KOVRA_BUILD_NAMESPACE=Builds", `"Builds" is no name of a namespace; expected: a-z, 0-9 and - alone`},
+		{"KOVRA_BUILD_NAMESPACE=" + strings.Repeat("a", 64), "is no name of a namespace"},
+		{"KOVRA_BUILD_CONCURRENCY=0", `"0" is no number that can be used; expected: 1 to 100`},
+		{"KOVRA_BUILD_CONCURRENCY=101", "expected: 1 to 100"},
+		{"KOVRA_BUILD_CONCURRENCY=four", "expected: 1 to 100"},
+		{"KOVRA_BUILD_TIMEOUT=30s", "is no time between 1m and 1d"},
+		{"KOVRA_BUILD_TIMEOUT=25h", "is no time between 1m and 1d"},
+		{"KOVRA_DEPLOY_TIMEOUT=0m", "is no time"},
+		{"KOVRA_GIT_SECRET=git_secret", "is no name of an object in Kubernetes; expected: a-z"},
+		{"KOVRA_REGISTRY_SECRET=a..b", "is no name of an object"},
+		{"KOVRA_BUILDER_ACCOUNT=-builder", "is no name of an object"},
+		{"KOVRA_DEPLOYER_ACCOUNT=deployer\n", "is no name of an object"},
+		{"KOVRA_CA_CONFIGMAP=a b", "is no name of an object"},
 		{"KOVRA_LOG_LEVEL=loud", "expected: debug, info, warn or error"},
 		{"KOVRA_LOG_LEVEL=INFO+2", "is no level"},
 		{"KOVRA_LOG_FORMAT=xml", "expected: text or json"},
@@ -334,6 +383,44 @@ func TestSigningTokenAlone(t *testing.T) {
 	}
 }
 
+// Builds need to know where, and where to put images.
+func TestBuildsOnAndOff(t *testing.T) {
+	kubeconfig := "KOVRA_KUBECONFIG=" + write(t, "apiVersion: v1\n")
+	const inPod, images = "KUBERNETES_SERVICE_HOST=10.0.0.1", "KOVRA_REGISTRY=localhost/team"
+	tests := []struct {
+		name  string
+		given []string
+		want  string // why there are none
+	}{
+		{"nothing", nil, "no cluster is configured (KOVRA_KUBECONFIG is not set, and this is no pod of a cluster)"},
+		{"images without a cluster", []string{images}, "no cluster is configured (KOVRA_KUBECONFIG is not set, and this is no pod of a cluster)"},
+		{"not quite a pod", []string{images, "KUBERNETES_SERVICE_HOST="}, "no cluster is configured (KOVRA_KUBECONFIG is not set, and this is no pod of a cluster)"},
+		{"a pod without a place for images", []string{inPod}, "KOVRA_REGISTRY is not set, so there is no place for images"},
+		{"a pod", []string{inPod, images}, ""},
+		{"a kubeconfig", []string{kubeconfig, images}, ""},
+		{"both", []string{inPod, kubeconfig, images}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := mustLoad(t, required(tt.given...), "").NoBuilds(); got != tt.want {
+				t.Errorf("NoBuilds = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestKubeconfigNeedsARegistry(t *testing.T) {
+	kubeconfig := "KOVRA_KUBECONFIG=" + write(t, "apiVersion: v1\n")
+	const want = "KOVRA_REGISTRY: it is not set, but KOVRA_KUBECONFIG is; expected: the image prefix that builds push to, for example registry.example.com/team"
+	if _, err := Load(required(kubeconfig), ""); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	// One that is wrong is one problem, not two.
+	if _, err := Load(required(kubeconfig, "KOVRA_REGISTRY=x"), ""); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("wrong registry: %v, want one problem", err)
+	}
+}
+
 func TestCAFile(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -401,8 +488,8 @@ func TestDescribe(t *testing.T) {
 		}
 		names[s.Name] = true
 	}
-	if len(list) != 28 {
-		t.Errorf("%d settings, want 28", len(list))
+	if len(list) != 35 {
+		t.Errorf("%d settings, want 35", len(list))
 	}
 	for _, s := range settings {
 		if (s.NotYet == "") != (s.set != nil && s.get != nil) {
@@ -436,6 +523,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("KOVRA_ADMINS: &a [U1, *a]\nKOVRA_GITLAB_TOKEN_FILE: /dev/null\n")
 	f.Add("? [a]\n: b\n")
 	f.Add("KOVRA_LOG_RETENTION: 14d\nKOVRA_LOG_MAX_TOTAL: 3gb\nKOVRA_LOG_ACCESS: LINK\nKOVRA_LOG_PATTERNS: " + write(f, goodPatterns) + "\n")
+	f.Add("KOVRA_KUBECONFIG: " + write(f, "x") + "\nKOVRA_REGISTRY: r:5/a__b\nKOVRA_BUILD_CONCURRENCY: 007\nKOVRA_BUILD_TIMEOUT: 1D\n")
 	f.Add("KOVRA_LISTN: 1\n--- !!binary x\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		// A file alone, and a file over which the environment has its say.

@@ -3,6 +3,7 @@ package config
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +16,8 @@ const (
 
 	publicURL     = "KOVRA_PUBLIC_URL"
 	databaseURL   = "KOVRA_DATABASE_URL"
+	kubeconfig    = "KOVRA_KUBECONFIG"
+	registry      = "KOVRA_REGISTRY"
 	webhookSecret = "KOVRA_GITLAB_WEBHOOK_SECRET"        //nolint:gosec // the name of a variable, not a secret
 	signingToken  = "KOVRA_GITLAB_WEBHOOK_SIGNING_TOKEN" //nolint:gosec // the name of a variable, not a secret
 )
@@ -55,10 +58,6 @@ var notYet = []setting{
 	later("KOVRA_SLACK_APP_TOKEN", "app-level token; set: Socket Mode", "Socket Mode is not built yet", Setting{Secret: true}),
 	later("KOVRA_GITLAB_OAUTH_CLIENT_ID", "GitLab OAuth application, for /kovra connect", "signing in with GitLab is not built yet", Setting{}),
 	later("KOVRA_GITLAB_OAUTH_CLIENT_SECRET", "secret of the GitLab OAuth application", "signing in with GitLab is not built yet", Setting{Secret: true}),
-	later("KOVRA_KUBECONFIG", "path of a kubeconfig for builds", "builds are not built yet", Setting{}),
-	later("KOVRA_BUILD_NAMESPACE", "namespace of the PipelineRuns", "builds are not built yet", Setting{}),
-	later("KOVRA_REGISTRY", "image prefix, for example registry.example.com/team", "builds are not built yet", Setting{}),
-	later("KOVRA_BUILD_CONCURRENCY", "how many builds run at once", "builds are not built yet", Setting{}),
 	later("KOVRA_POLICY", "path of the policy file", "policy files are not built yet", Setting{}),
 }
 
@@ -68,7 +67,7 @@ func later(name, help, missing string, s Setting) setting {
 }
 
 // settings are all settings, in the order of the documentation.
-var settings = slices.Concat(serverSettings, peerSettings, keeperSettings, logSettings, notYet)
+var settings = slices.Concat(serverSettings, peerSettings, keeperSettings, logSettings, buildSettings, notYet)
 
 var serverSettings = []setting{
 	{
@@ -189,6 +188,65 @@ var logSettings = []setting{
 		Setting: Setting{Name: "KOVRA_LOG_PATTERNS", Help: "YAML file with your own patterns of errors in logs, see docs/log-patterns.md"},
 		set:     setLogPatterns,
 		get:     func(c *Config) string { return c.LogPatternsFile },
+	},
+}
+
+// buildSettings are about builds and deployments. Without a cluster and a registry they are read and not used.
+var buildSettings = []setting{
+	{
+		Setting: Setting{Name: kubeconfig, Help: "kubeconfig of the cluster for builds; in a pod, the pod's own cluster; neither, or no registry: builds are off"},
+		set:     func(c *Config, v string) error { return setKubeconfig(&c.Kubeconfig, v) },
+		get:     func(c *Config) string { return c.Kubeconfig },
+	},
+	{
+		Setting: Setting{Name: registry, Help: "image prefix that builds push to, for example registry.example.com/team"},
+		set:     func(c *Config, v string) error { return setRegistry(&c.Registry, v) },
+		get:     func(c *Config) string { return c.Registry },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_BUILD_NAMESPACE", Default: "kovra-builds", Help: "namespace of the PipelineRuns"},
+		set:     func(c *Config, v string) error { return setLabel(&c.BuildNamespace, v) },
+		get:     func(c *Config) string { return c.BuildNamespace },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_BUILD_CONCURRENCY", Default: "4", Help: "how many builds run at once, 1 to 100; the others wait their turn"},
+		set:     func(c *Config, v string) error { return setCount(&c.BuildConcurrency, v, 1, 100) },
+		get:     func(c *Config) string { return strconv.Itoa(c.BuildConcurrency) },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_BUILD_TIMEOUT", Default: "1h", Help: "how long a build may take, 1m to 1d"},
+		set:     func(c *Config, v string) error { return setAge(&c.BuildTimeout, v, time.Minute, day) },
+		get:     func(c *Config) string { return formatAge(c.BuildTimeout) },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_DEPLOY_TIMEOUT", Default: "10m", Help: "how long a roll-out may take, 1m to 1d"},
+		set:     func(c *Config, v string) error { return setAge(&c.DeployTimeout, v, time.Minute, day) },
+		get:     func(c *Config) string { return formatAge(c.DeployTimeout) },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_GIT_SECRET", Default: "kovra-git", Help: "Secret that builds clone with, basic auth, in the build namespace"},
+		set:     func(c *Config, v string) error { return setObject(&c.GitSecret, v) },
+		get:     func(c *Config) string { return c.GitSecret },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_REGISTRY_SECRET", Default: "kovra-registry", Help: "Secret that builds push with, dockerconfigjson, in the build namespace"},
+		set:     func(c *Config, v string) error { return setObject(&c.RegistrySecret, v) },
+		get:     func(c *Config) string { return c.RegistrySecret },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_BUILDER_ACCOUNT", Default: "kovra-builder", Help: "service account of builds"},
+		set:     func(c *Config, v string) error { return setObject(&c.BuilderAccount, v) },
+		get:     func(c *Config) string { return c.BuilderAccount },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_DEPLOYER_ACCOUNT", Default: "kovra-deployer", Help: "service account of deployments"},
+		set:     func(c *Config, v string) error { return setObject(&c.DeployerAccount, v) },
+		get:     func(c *Config) string { return c.DeployerAccount },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_CA_CONFIGMAP", Help: "ConfigMap with further certificate authorities for builds, key ca.crt, in the build namespace"},
+		set:     func(c *Config, v string) error { return setObject(&c.CAConfigMap, v) },
+		get:     func(c *Config) string { return c.CAConfigMap },
 	},
 }
 

@@ -147,7 +147,7 @@ var agePattern = regexp.MustCompile(`^([0-9]{1,9}) ?([A-Za-z])$`)
 
 // setAge stores a length of time between least and most.
 func setAge(to *time.Duration, v string, least, most time.Duration) error {
-	wrong := fmt.Errorf("%q is no time between %s and %s; expected: a number with a unit, for example 90d, 12h or 2w", v, formatAge(least), formatAge(most))
+	wrong := fmt.Errorf("%q is no time between %s and %s; expected: a number with a unit, for example 30m, 12h or 90d", v, formatAge(least), formatAge(most))
 	match := agePattern.FindStringSubmatch(v)
 	if match == nil {
 		return wrong

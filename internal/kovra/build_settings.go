@@ -60,12 +60,7 @@ const (
 	maxBuildPath     = 255
 )
 
-var (
-	argKey        = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	kubeName      = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	kubeSubdomain = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
-	registryName  = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
-)
+var argKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // SettingField names one setting, in errors and forms.
 type SettingField string
@@ -110,9 +105,9 @@ func (s *BuildSettings) Check() []Problem {
 	add(FieldDockerfile, CheckRepoPath("Dockerfile path", s.Dockerfile))
 	add(FieldContext, CheckRepoPath("context directory", s.Context))
 	add(FieldArgs, CheckBuildArgs(s.Args))
-	add(FieldNamespace, checkName("namespace", s.Target.Namespace, kubeName))
-	add(FieldDeployment, checkName("Deployment", s.Target.Deployment, kubeSubdomain))
-	add(FieldContainer, checkName("container", s.Target.Container, kubeName))
+	add(FieldNamespace, checkLabel("namespace", s.Target.Namespace))
+	add(FieldDeployment, checkName("Deployment", s.Target.Deployment))
+	add(FieldContainer, checkLabel("container", s.Target.Container))
 	if !s.Target.IsZero() && (s.Target.Namespace == "" || s.Target.Deployment == "") {
 		add(FieldDeployment, Errorf(Invalid, "A deploy target needs a namespace and a Deployment; the container may be left out where there is only one."))
 	}
@@ -121,10 +116,10 @@ func (s *BuildSettings) Check() []Problem {
 	}
 	add(FieldTags, checkGlob(s.Tags))
 	add(FieldPaths, checkList(s.Paths, checkGlob))
-	add(FieldSecrets, checkList(s.Secrets, func(v string) error { return checkName("Secret", v, kubeSubdomain) }))
-	add(FieldBuildNamespace, checkName("build namespace", s.Namespace, kubeName))
-	add(FieldAccount, checkName("service account", s.ServiceAccount, kubeSubdomain))
-	if s.Registry != "" && !registryName.MatchString(s.Registry) {
+	add(FieldSecrets, checkList(s.Secrets, func(v string) error { return checkName("Secret", v) }))
+	add(FieldBuildNamespace, checkLabel("build namespace", s.Namespace))
+	add(FieldAccount, checkName("service account", s.ServiceAccount))
+	if s.Registry != "" && !IsRegistry(s.Registry) {
 		add(FieldRegistry, Errorf(Invalid, "%q is no image prefix, as in registry.example.com/team.", s.Registry))
 	}
 	return all
@@ -137,11 +132,18 @@ func checkBranch(v string) error {
 	return nil
 }
 
-func checkName(what, v string, valid *regexp.Regexp) error {
-	if v == "" || valid.MatchString(v) {
+func checkLabel(what, v string) error {
+	if v == "" || IsKubeLabel(v) {
 		return nil
 	}
 	return Errorf(Invalid, "%q is no name of a %s: a-z, 0-9 and - alone, no more than 63 characters.", v, what)
+}
+
+func checkName(what, v string) error {
+	if v == "" || IsKubeName(v) {
+		return nil
+	}
+	return Errorf(Invalid, "%q is no name of a %s: a-z, 0-9, - and . alone, no more than 253 characters.", v, what)
 }
 
 // CheckRepoPath returns nil for a path inside the repository, or "" for none.
