@@ -1,11 +1,14 @@
 package gitlab
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
@@ -159,19 +162,40 @@ func (c *Client) Refs(ctx context.Context, projectID int64, query string, limit 
 	return branches, tags, nil
 }
 
-// Head returns the commit that a branch or tag points to.
+// Head returns the id of the commit that a branch or tag points to; see [Client.Commit].
 func (c *Client) Head(ctx context.Context, projectID int64, ref string) (string, error) {
+	got, err := c.Commit(ctx, projectID, ref)
+	return got.SHA, err
+}
+
+// Commit returns the commit that a branch, a tag or a commit's id names now. The error is of kind NotFound, and names
+// the ref, when there is none; Invalid when the text can be no name of a ref.
+func (c *Client) Commit(ctx context.Context, projectID int64, ref string) (kovra.Commit, error) {
 	if strings.TrimSpace(ref) == "" {
-		return "", kovra.Errorf(kovra.Invalid, "A branch or tag is missing.")
+		return kovra.Commit{}, kovra.Errorf(kovra.Invalid, "A branch or tag is missing.")
+	}
+	if !isRef(ref) {
+		return kovra.Commit{}, kovra.Errorf(kovra.Invalid, "%q is no name of a branch, tag or commit.", shorten(ref))
 	}
 	got, err := fetch(ctx, c, call{doing: "read " + shorten(ref), noun: "branch or tag " + shorten(ref)},
 		func(o gl.RequestOptionFunc) (*gl.Commit, *gl.Response, error) {
 			return c.gl.Commits.GetCommit(projectID, ref, nil, o)
 		})
 	if err != nil {
-		return "", err
+		return kovra.Commit{}, err
 	}
-	return got.ID, nil
+	if !kovra.IsSHA(got.ID) {
+		return kovra.Commit{}, &kovra.Error{Kind: kovra.Unavailable, Public: "GitLab's answer could not be read.", Err: fmt.Errorf("commit of %s has the id %q", ref, shorten(got.ID))}
+	}
+	return kovra.Commit{
+		SHA: got.ID, Title: cmp.Or(kovra.FirstLine(got.Message), got.Title), Author: kovra.GitLabUser{Name: got.AuthorName},
+	}, nil
+}
+
+// isRef keeps out what git reads as more than a name: main~1, main@{yesterday}, a..b.
+func isRef(ref string) bool {
+	return !strings.ContainsAny(ref, " ~^:?*[\\") && !strings.Contains(ref, "..") && !strings.Contains(ref, "@{") &&
+		!strings.HasPrefix(ref, "-") && !strings.ContainsFunc(ref, unicode.IsControl)
 }
 
 func pageSize(limit int) int64 { return int64(min(max(limit, 1), perPage)) }

@@ -138,3 +138,47 @@ func TestRefsAndHead(t *testing.T) {
 	_, err = w.Head(t.Context(), w.web.ID, " ")
 	wantKind(t, err, kovra.Invalid)
 }
+
+func TestCommit(t *testing.T) {
+	w := newWorld(t)
+	c, _ := w.web.Push("feature/login", "Add login\n\nAt last.", "alice")
+	tagged, _ := w.sim.CreateTag(w.web.ID, "v1.0", "main", "alice")
+	author := kovra.GitLabUser{Name: c.Author}
+	want := kovra.Commit{SHA: c.SHA, Title: "Add login", Author: author}
+	for ref, want := range map[string]kovra.Commit{
+		"feature/login": want, c.SHA: want, c.SHA[:8]: want,
+		"v1.0": {SHA: tagged.SHA, Title: tagged.Title, Author: kovra.GitLabUser{Name: tagged.Author}},
+	} {
+		got, err := w.Commit(t.Context(), w.web.ID, ref)
+		if d := cmp.Diff(want, got); d != "" || err != nil {
+			t.Errorf("%s: %v\n%s", ref, err, d)
+		}
+	}
+}
+
+func TestCommitRefuses(t *testing.T) {
+	w := newWorld(t)
+	for _, ref := range []string{"", " ", "main~1", "main^", "a..b", "main@{1}", "-x", "a b", "a\nb", "refs:x"} {
+		_, err := w.Commit(t.Context(), w.web.ID, ref)
+		wantKind(t, err, kovra.Invalid)
+	}
+	if n := w.sim.CallCount("GET /projects/:id/repository/commits/:sha"); n != 0 {
+		t.Errorf("asked GitLab %d times", n)
+	}
+	for _, project := range []int64{w.web.ID, 999} {
+		_, err := w.Commit(t.Context(), project, "gone")
+		if e := wantKind(t, err, kovra.NotFound); !strings.Contains(e.Public, "branch or tag gone") {
+			t.Errorf("project %d: got %q", project, e.Public)
+		}
+	}
+	const endpoint = "GET /projects/:id/repository/commits/:sha"
+	w.sim.Fault(gitlabsim.Status(endpoint, 500).Times(2))
+	_, err := w.Commit(t.Context(), w.web.ID, "main")
+	wantKind(t, err, kovra.Unavailable)
+	w.sim.Fault(gitlabsim.Status(endpoint, 403))
+	_, err = w.Commit(t.Context(), w.web.ID, "main")
+	wantKind(t, err, kovra.Denied)
+	calls := 0
+	_, err = always(t, &calls, 200, `{"id":"main"}`).Commit(t.Context(), w.web.ID, "main")
+	wantKind(t, err, kovra.Unavailable)
+}

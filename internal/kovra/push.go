@@ -1,6 +1,9 @@
 package kovra
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // Push is a push of commits or of a tag, as a webhook or a re-read of a branch tells of it.
 type Push struct {
@@ -24,6 +27,12 @@ func FullRef(ref string) (name string, tag bool) {
 	}
 	return strings.TrimPrefix(ref, "refs/heads/"), false
 }
+
+var sha = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// IsSHA reports whether v is the whole id of a commit, in a repository of SHA-1 or SHA-256. The zeros that
+// stand for no commit are none.
+func IsSHA(v string) bool { return sha.MatchString(v) && strings.Trim(v, "0") != "" }
 
 // Commit is a commit as GitLab tells of it.
 type Commit struct {
