@@ -277,7 +277,7 @@ func (s *Server) sample(p *project, u *User, trigger string) (event string, body
 		return eventPush, s.pushPayload(p, u, "refs/heads/"+p.DefaultBranch, zeroSHA, sha, []*Commit{p.commits[sha]}), ""
 	case "tag_push_events":
 		for name, t := range p.tags {
-			return eventTagPush, s.pushPayload(p, u, "refs/tags/"+name, zeroSHA, t.sha, nil), ""
+			return eventTagPush, s.pushPayload(p, u, "refs/tags/"+name, zeroSHA, t.target(), []*Commit{p.commits[t.sha]}), ""
 		}
 		return "", nil, "Ensure the project has tags."
 	case "pipeline_events":

@@ -174,6 +174,53 @@ func TestPushAndTagPushHooks(t *testing.T) {
 	}
 }
 
+func TestPushHooksListCommits(t *testing.T) {
+	w := newWorld(t)
+	w.web.AddHook(gitlabsim.Hook{URL: receiver})
+	first, _ := w.s.PushCommits(w.web.ID, "main", "dev", gitlabsim.NewCommit{
+		Title: "Move", Change: gitlabsim.Change{Added: []string{"b/x"}, Removed: []string{"a/x"}},
+	})
+	var many []gitlabsim.NewCommit
+	for i := range 25 {
+		many = append(many, gitlabsim.NewCommit{Title: fmt.Sprint("Change ", i)})
+	}
+	last, _ := w.s.PushCommits(w.web.ID, "main", "dev", many...)
+	w.s.ForcePush(w.web.ID, "main", first.SHA, "dev")
+	pushes := w.hooks("Push Hook")
+	one := decode[*gitlab.PushEvent](t, pushes[0])
+	if c := one.Commits[0]; len(c.Added) != 1 || c.Added[0] != "b/x" || c.Removed[0] != "a/x" || c.Modified == nil || len(c.Modified) != 0 {
+		t.Errorf("one commit: %+v", c)
+	}
+	listed := decode[*gitlab.PushEvent](t, pushes[1])
+	if n := len(listed.Commits); n != 20 || listed.TotalCommitsCount != 25 || listed.Commits[n-1].ID != last.SHA || listed.Before != first.SHA {
+		t.Errorf("25 commits: %d listed of %d, the last %s, before %s", n, listed.TotalCommitsCount, listed.Commits[n-1].ID, listed.Before)
+	}
+	back := decode[*gitlab.PushEvent](t, pushes[2])
+	if back.Before != last.SHA || back.After != first.SHA || len(back.Commits) != 0 || back.TotalCommitsCount != 0 {
+		t.Errorf("force push: %+v", back)
+	}
+}
+
+func TestTagPushHooks(t *testing.T) {
+	w := newWorld(t)
+	w.web.AddHook(gitlabsim.Hook{URL: receiver})
+	c, pl := w.s.CreateAnnotatedTag(w.web.ID, "v1.0", "main", "mara")
+	w.s.DeleteTag(w.web.ID, "v1.0", "mara")
+	tags := w.hooks("Tag Push Hook")
+	made, gone := decode[*gitlab.TagEvent](t, tags[0]), decode[*gitlab.TagEvent](t, tags[1])
+	if made.CheckoutSHA != c.SHA || made.After == c.SHA || len(made.Commits) != 1 {
+		t.Errorf("annotated: after %s, checkout %s, want the commit %s as the latter alone", made.After, made.CheckoutSHA, c.SHA)
+	}
+	if gone.Before != made.After || strings.Trim(gone.After, "0") != "" || gone.CheckoutSHA != "" {
+		t.Errorf("deleted: %s to %s, checkout %q", gone.Before, gone.After, gone.CheckoutSHA)
+	}
+	if pl.ID != 0 {
+		if got, _, err := w.as("mara").Pipelines.GetPipeline(w.web.ID, pl.ID); err != nil || got.SHA != c.SHA {
+			t.Errorf("its pipeline is of %+v, %v, want %s", got, err, c.SHA)
+		}
+	}
+}
+
 func TestPayloadsKeepAddressesPrivate(t *testing.T) {
 	w := newWorld(t)
 	w.web.AddHook(gitlabsim.Hook{URL: receiver})

@@ -197,31 +197,41 @@ func (s *Server) jobPayload(j *job) object {
 	return o
 }
 
+// mostListed is how many commits a push hook lists, the newest of the push.
+const mostListed = 20
+
 // pushPayload is the push or tag push hook: the user is flat, and a deleted ref has no checkout_sha.
 func (s *Server) pushPayload(p *project, u *User, ref, before, after string, commits []*Commit) object {
-	kind := "push"
-	if strings.HasPrefix(ref, "refs/tags/") {
+	kind, checkout := "push", any(after)
+	name, isTag := strings.CutPrefix(ref, "refs/tags/")
+	if isTag {
 		kind = "tag_push"
+	} else {
+		name = strings.TrimPrefix(ref, "refs/heads/")
 	}
 	list := []object{}
-	for _, c := range commits {
+	for _, c := range commits[max(0, len(commits)-mostListed):] {
 		o := s.commitHook(p, c.SHA)
-		o["added"], o["modified"], o["removed"] = []string{}, []string{"README.md"}, []string{}
+		o["added"], o["modified"], o["removed"] = files(c.Added), files(c.Modified), files(c.Removed)
 		list = append(list, o)
 	}
-	var checkout any = after
-	if after == zeroSHA {
+	switch {
+	case after == zeroSHA:
 		checkout = nil
+	case isTag && len(commits) > 0:
+		checkout = commits[0].SHA
 	}
-	name := ref[strings.Index(ref[len("refs/"):], "/")+len("refs/")+1:]
 	_, protected := p.Protected[name]
 	return object{
 		"object_kind": kind, "event_name": kind, "before": before, "after": after, "ref": ref, "ref_protected": protected,
 		"checkout_sha": checkout, "message": nil, "user_id": u.ID, "user_name": u.Name, "user_username": u.Username, "user_email": nil,
 		"user_avatar": s.avatar(u), "project_id": p.ID, "project": s.projectHook(p, true), "repository": s.repositoryHook(p),
-		"commits": list, "total_commits_count": len(list), "push_options": object{},
+		"commits": list, "total_commits_count": len(commits), "push_options": object{},
 	}
 }
+
+// files is a list that is never null.
+func files(names []string) []string { return append([]string{}, names...) }
 
 func (s *Server) mergeRequestPayload(p *project, u *User, mr MergeRequest, action string) object {
 	mr = s.filled(mr)

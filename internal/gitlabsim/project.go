@@ -101,7 +101,7 @@ func (s *Server) AddProject(p Project) *ProjectHandle {
 		commits: map[string]*Commit{}, branches: map[string]string{}, tags: map[string]tag{},
 	}
 	s.projects = append(s.projects, q)
-	q.branches[p.DefaultBranch] = s.commit(q, "", "Initial commit", s.someUser("")).SHA
+	q.branches[p.DefaultBranch] = s.commit(q, "", NewCommit{Title: "Initial commit"}, s.someUser("")).SHA
 	return &ProjectHandle{ID: p.ID, Path: p.Path, s: s}
 }
 

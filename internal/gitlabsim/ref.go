@@ -1,6 +1,7 @@
 package gitlabsim
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,39 +16,79 @@ type Commit struct {
 	Email  string
 	At     time.Time
 	Parent string // "" for the first one
+	Change
+}
+
+// Change names the files that a commit changes, by their paths. Without any it changes README.md.
+type Change struct{ Added, Modified, Removed []string }
+
+// NewCommit is a commit to push.
+type NewCommit struct {
+	Title string
+	Change
 }
 
 type tag struct {
-	sha string
-	at  time.Time
+	sha    string // of the commit
+	object string // of the tag itself, where it is annotated; "" if not
+	at     time.Time
 }
 
-func (s *Server) commit(p *project, parent, title string, author *User) *Commit {
-	c := &Commit{SHA: s.sha(), Title: title, Author: author.Name, Email: author.Email, At: s.now(), Parent: parent}
-	p.commits[c.SHA] = c
+// target is what the tag's name points to.
+func (t tag) target() string { return cmp.Or(t.object, t.sha) }
+
+func (s *Server) commit(p *project, parent string, c NewCommit, author *User) *Commit {
+	if len(c.Added)+len(c.Modified)+len(c.Removed) == 0 {
+		c.Modified = []string{"README.md"}
+	}
+	made := &Commit{SHA: s.sha(), Title: c.Title, Author: author.Name, Email: author.Email, At: s.now(), Parent: parent, Change: c.Change}
+	p.commits[made.SHA] = made
 	p.active = s.now()
-	return c
+	return made
 }
 
-// Push puts one new commit on a branch (which it makes if there is none, from the default branch), fires the push hook and, if the
-// project has a CI configuration, starts a pipeline; else the PipelineRef is zero. Unknown users are created; an unknown project
-// panics.
+// Push puts one new commit on a branch; see PushCommits.
 func (s *Server) Push(projectID int64, branch, title, username string) (Commit, PipelineRef) {
+	return s.PushCommits(projectID, branch, username, NewCommit{Title: title})
+}
+
+// PushCommits puts new commits on a branch (which it makes if there is none, from the default branch), fires one push hook and, if the
+// project has a CI configuration, starts a pipeline; else the PipelineRef is zero. It returns the last commit. Unknown users are created;
+// an unknown project, and a push of nothing, panics.
+func (s *Server) PushCommits(projectID int64, branch, username string, commits ...NewCommit) (Commit, PipelineRef) {
 	var c Commit
 	var ref PipelineRef
 	s.act(func() {
 		p, u := s.mustProject(projectID), s.someUser(username)
 		before, known := p.branches[branch]
-		parent := before
+		head := before
 		if !known {
-			before, parent = zeroSHA, p.branches[p.DefaultBranch]
+			before, head = zeroSHA, p.branches[p.DefaultBranch]
 		}
-		made := s.commit(p, parent, title, u)
-		p.branches[branch] = made.SHA
-		s.emitPush(p, u, "refs/heads/"+branch, before, made.SHA, []*Commit{made})
-		c, ref = *made, s.pipelineFor(p, pipelineSeed{ref: branch, sha: made.SHA, before: before, source: "push", user: u})
+		list := []*Commit{}
+		for _, n := range commits {
+			made := s.commit(p, head, n, u)
+			list, head = append(list, made), made.SHA
+		}
+		p.branches[branch] = head
+		s.emitPush(p, u, "refs/heads/"+branch, before, head, list)
+		c, ref = *list[len(list)-1], s.pipelineFor(p, pipelineSeed{ref: branch, sha: head, before: before, source: "push", user: u})
 	})
 	return c, ref
+}
+
+// ForcePush points a branch at another commit that is there already (named by a branch, a tag or its id), fires the push hook, which
+// lists no commits, and starts a pipeline if the project has a CI configuration.
+func (s *Server) ForcePush(projectID int64, branch, to, username string) PipelineRef {
+	var ref PipelineRef
+	s.act(func() {
+		p, u := s.mustProject(projectID), s.someUser(username)
+		before, sha := p.branches[branch], p.resolve(to)
+		p.branches[branch] = sha
+		s.emitPush(p, u, "refs/heads/"+branch, before, sha, nil)
+		ref = s.pipelineFor(p, pipelineSeed{ref: branch, sha: sha, before: before, source: "push", user: u})
+	})
+	return ref
 }
 
 // CreateBranch makes a branch at a branch, tag or commit and fires the push hook. No pipeline.
@@ -72,18 +113,42 @@ func (s *Server) DeleteBranch(projectID int64, branch, username string) {
 
 // CreateTag makes a tag at a branch or commit, fires the tag push hook and starts a tag pipeline if the project has a CI configuration.
 func (s *Server) CreateTag(projectID int64, name, from, username string) (Commit, PipelineRef) {
+	return s.createTag(projectID, name, from, username, false)
+}
+
+// CreateAnnotatedTag is CreateTag for a tag that is an object of its own: the hook's after is the id of that, and only its checkout_sha
+// that of the commit.
+func (s *Server) CreateAnnotatedTag(projectID int64, name, from, username string) (Commit, PipelineRef) {
+	return s.createTag(projectID, name, from, username, true)
+}
+
+func (s *Server) createTag(projectID int64, name, from, username string, annotated bool) (Commit, PipelineRef) {
 	var c Commit
 	var ref PipelineRef
 	s.act(func() {
 		p, u := s.mustProject(projectID), s.someUser(username)
 		sha := p.resolve(from)
+		t := tag{sha: sha, at: s.now()}
+		if annotated {
+			t.object = s.sha()
+		}
 		made := p.commits[sha]
-		p.tags[name] = tag{sha, s.now()}
-		s.emitPush(p, u, "refs/tags/"+name, zeroSHA, sha, []*Commit{made})
+		p.tags[name] = t
+		s.emitPush(p, u, "refs/tags/"+name, zeroSHA, t.target(), []*Commit{made})
 		c = *made
 		ref = s.pipelineFor(p, pipelineSeed{ref: name, tag: true, sha: sha, before: zeroSHA, source: "push", user: u})
 	})
 	return c, ref
+}
+
+// DeleteTag removes a tag and fires the tag push hook whose after is zeros.
+func (s *Server) DeleteTag(projectID int64, name, username string) {
+	s.act(func() {
+		p := s.mustProject(projectID)
+		before := p.tags[name].target()
+		delete(p.tags, name)
+		s.emitPush(p, s.someUser(username), "refs/tags/"+name, before, zeroSHA, nil)
+	})
 }
 
 // resolve finds the commit of a branch, a tag or a (short) commit id; "" if there is none.
@@ -187,7 +252,7 @@ func (s *Server) tagJSON(p *project, name string) object {
 	t := p.tags[name]
 	_, protected := p.Protected[name]
 	return object{
-		"name": name, "message": "", "target": t.sha, "commit": s.commitJSON(p, t.sha), "release": nil, "protected": protected,
+		"name": name, "message": "", "target": t.target(), "commit": s.commitJSON(p, t.sha), "release": nil, "protected": protected,
 		"created_at": restTime(t.at),
 	}
 }
