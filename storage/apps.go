@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"errors"
+
 	"kovra.dev/chatops/internal/kovra"
 )
 
@@ -32,7 +34,7 @@ func (tx *Tx) AppsOfProject(project int64) ([]kovra.App, error) {
 func (tx *Tx) SaveApp(a kovra.App) error {
 	old, err := tx.App(a.Name)
 	if err == nil && old.Project != a.Project {
-		err = tx.bumpThreadsOf(a.Name)
+		err = errors.Join(tx.bumpThreadsOf(a.Name), tx.forgetHead(a.Name))
 	}
 	if err != nil && kovra.KindOf(err) != kovra.NotFound {
 		return err
@@ -50,6 +52,9 @@ func (tx *Tx) writeApp(a kovra.App) error {
 // DeleteApp removes an app and its subscriptions. Runs and threads stay: they are history.
 func (tx *Tx) DeleteApp(name string) error {
 	if _, err := tx.exec("DELETE FROM subscriptions WHERE app = ?", name); err != nil {
+		return err
+	}
+	if err := tx.forgetHead(name); err != nil {
 		return err
 	}
 	if _, err := tx.exec("DELETE FROM build_settings WHERE app = ?", name); err != nil {

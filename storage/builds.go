@@ -99,8 +99,8 @@ func (tx *Tx) LastDeployable(app string, limit int) ([]kovra.Build, error) {
 
 // AddBuild queues a build and gives it its number, its name in the cluster, and a thread in every channel that
 // hears of the app. push names the push that it comes from, "" for none; there is one build for each: when it is there
-// already nothing is added, and the first one is returned with false. Pending builds of the same branch are
-// superseded where the build comes by a push and supersede says so.
+// already nothing is added, and the first one is returned with false. supersede ends the pending builds of the same
+// branch.
 func (tx *Tx) AddBuild(b kovra.Build, push string, supersede bool) (kovra.Build, bool, error) {
 	if push != "" {
 		first, err := tx.scanBuild(tx.row("SELECT "+buildColumns+" FROM builds WHERE push = ?", push))
@@ -109,9 +109,9 @@ func (tx *Tx) AddBuild(b kovra.Build, push string, supersede bool) (kovra.Build,
 		}
 	}
 	b.Status, b.Phase, b.CreatedAt = kovra.BuildPending, kovra.PhaseQueued, tx.now
-	err := tx.row(`INSERT INTO builds (app, project, branch, push, phase, final, verdict, version, driven_version, doc)
+	err := tx.row(`INSERT INTO builds (app, project, ref, push, phase, final, verdict, version, driven_version, doc)
 		VALUES (?, ?, ?, ?, 0, 0, '', 0, 0, '{}') RETURNING id`,
-		b.App, b.Project, b.Spec.Branch, sql.NullString{String: push, Valid: push != ""}).Scan(&b.ID)
+		b.App, b.Project, refOf(b.Spec.Branch, b.Spec.Tag), sql.NullString{String: push, Valid: push != ""}).Scan(&b.ID)
 	if err != nil {
 		return b, false, err
 	}
@@ -130,8 +130,8 @@ func (tx *Tx) AddBuild(b kovra.Build, push string, supersede bool) (kovra.Build,
 // salt makes names of PipelineRuns that no other database has used.
 func salt() string { return strings.ToLower(rand.Text()[:8]) }
 
-// supersede ends the pending builds of the branch that are older than b; or b, if one is newer, which
-// is so where pushes arrive out of order.
+// supersede ends the pending builds of the branch, which are older than b. One that repeats an older build stays: that
+// commit was asked for.
 func (tx *Tx) supersede(b *kovra.Build) error {
 	open, err := tx.OpenBuilds()
 	if err != nil {
@@ -140,15 +140,12 @@ func (tx *Tx) supersede(b *kovra.Build) error {
 	for i := range open {
 		o := &open[i]
 		same := o.ID != b.ID && o.App == b.App && o.Spec.Branch == b.Spec.Branch && o.Spec.Tag == b.Spec.Tag
-		switch {
-		case !same || o.Cancel.Wanted:
-		case !b.Supersedes(o):
-			tx.supersedeBy(b, o.ID)
-		case o.Status == kovra.BuildPending:
-			tx.supersedeBy(o, b.ID)
-			if err := tx.SaveBuild(o); err != nil {
-				return err
-			}
+		if !same || o.Cancel.Wanted || o.Status != kovra.BuildPending || o.Trigger == kovra.ByRebuild {
+			continue
+		}
+		tx.supersedeBy(o, b.ID)
+		if err := tx.SaveBuild(o); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -226,13 +223,14 @@ func (tx *Tx) addBuildNews(b *kovra.Build) error {
 	if verdict == "" {
 		return nil
 	}
-	newer, err := tx.int("SELECT 1 FROM builds WHERE app = ? AND branch = ? AND id > ? AND verdict <> '' LIMIT 1", b.App, b.Spec.Branch, b.ID)
+	ref := refOf(b.Spec.Branch, b.Spec.Tag)
+	newer, err := tx.int("SELECT 1 FROM builds WHERE app = ? AND ref = ? AND id > ? AND verdict <> '' LIMIT 1", b.App, ref, b.ID)
 	if err != nil || newer != 0 {
 		return err
 	}
 	var before string
-	err = tx.row("SELECT verdict FROM builds WHERE app = ? AND branch = ? AND id < ? AND verdict <> '' ORDER BY id DESC LIMIT 1",
-		b.App, b.Spec.Branch, b.ID).Scan(&before)
+	err = tx.row("SELECT verdict FROM builds WHERE app = ? AND ref = ? AND id < ? AND verdict <> '' ORDER BY id DESC LIMIT 1",
+		b.App, ref, b.ID).Scan(&before)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}

@@ -109,9 +109,19 @@ func (tx *Tx) BuildSettings(app string) (kovra.BuildSettings, error) {
 	return s, err
 }
 
-// SaveBuildSettings writes the settings of an app, and where its branch is now, as far as it is known: what the
-// branch has already is not built by itself.
+// SaveBuildSettings writes the settings of an app. head is where the branch is now, as far as it is known: what it has
+// already is not built by itself. It counts where the app begins to build that branch; else the head that is known stays, since
+// a push may be on its way.
 func (tx *Tx) SaveBuildSettings(s kovra.BuildSettings, head string) error {
+	old, err := tx.BuildSettings(s.App)
+	if err != nil {
+		return err
+	}
+	if old.Enabled && s.Enabled && old.Branch == s.Branch {
+		if head, err = tx.BuildHead(s.App); err != nil {
+			return err
+		}
+	}
 	doc, err := encode(s)
 	if err != nil {
 		return err
@@ -132,46 +142,4 @@ func (tx *Tx) BuildHead(app string) (string, error) {
 		return "", nil
 	}
 	return head, err
-}
-
-// TakePush folds a push: each app of the project whose settings want it gets one build of that commit, however
-// often the push is told. It reports how many are new.
-func (tx *Tx) TakePush(p kovra.Push) (int, error) {
-	apps, err := tx.AppsOfProject(p.Project)
-	if err != nil {
-		return 0, err
-	}
-	made := 0
-	for _, a := range apps {
-		s, err := tx.BuildSettings(a.Name)
-		if err != nil {
-			return made, err
-		}
-		if !p.Tag && s.Enabled && p.Ref == s.Branch && p.After != "" {
-			if _, err := tx.exec("UPDATE build_settings SET head = ? WHERE app = ?", p.After, a.Name); err != nil {
-				return made, err
-			}
-		}
-		if !s.Wants(p) {
-			continue
-		}
-		b := kovra.NewBuild(s, p.Project, p.Ref, p.Tag, kovra.Commit{SHA: p.After, Title: p.Title, Author: p.Author})
-		b.Trigger, b.Before, b.Pusher = kovra.ByPush, p.Before, p.Pusher
-		_, fresh, err := tx.AddBuild(b, pushKey(a.Name, p), s.Supersede && !p.Tag)
-		if err != nil {
-			return made, err
-		}
-		if fresh {
-			made++
-		}
-	}
-	return made, nil
-}
-
-func pushKey(app string, p kovra.Push) string {
-	kind := "heads"
-	if p.Tag {
-		kind = "tags"
-	}
-	return app + "/" + kind + "/" + p.Ref + "@" + p.After
 }

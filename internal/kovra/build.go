@@ -302,19 +302,6 @@ func sameStep(a, b Step) bool {
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt)
 }
 
-// Supersedes reports whether b, of the same app and branch, was pushed after o: o is what b was pushed upon,
-// or else the one that came to us later is the newer one.
-func (b *Build) Supersedes(o *Build) bool {
-	switch {
-	case b.Before != "" && b.Before == o.Spec.Commit:
-		return true
-	case o.Before != "" && o.Before == b.Spec.Commit:
-		return false
-	default:
-		return b.ID > o.ID
-	}
-}
-
 // runNameRoom is how much of the app's name fits into the name of a PipelineRun, which has at most 40 characters.
 const runNameRoom = 18
 

@@ -126,7 +126,7 @@ func (s *BuildSettings) Check() []Problem {
 }
 
 func checkBranch(v string) error {
-	if v == "" || len(v) > maxBuildPath || strings.ContainsFunc(v, unprintable) || strings.ContainsAny(v, " ~^:?*[\\") {
+	if v == "" || len(v) > maxBuildPath || strings.ContainsFunc(v, unprintable) || strings.ContainsAny(v, " ~^:?*[\\") || strings.Contains(v, "$(") {
 		return Errorf(Invalid, "%q is no name of a branch.", v)
 	}
 	return nil
@@ -237,19 +237,25 @@ func looksSecret(a BuildArg) bool {
 		slices.ContainsFunc(secretStarts, func(w string) bool { return strings.HasPrefix(a.Value, w) })
 }
 
+// Follows reports whether the app builds the branch or tag of the push by itself.
+func (s *BuildSettings) Follows(p Push) bool {
+	switch {
+	case !s.Enabled:
+		return false
+	case p.Tag:
+		return s.Tags != "" && matches(s.Tags, p.Ref) && checkBranch(p.Ref) == nil
+	default:
+		return p.Ref == s.Branch
+	}
+}
+
 // Wants reports whether a push starts a build by itself.
 func (s *BuildSettings) Wants(p Push) bool {
-	if !s.Enabled || p.After == "" {
-		return false
-	}
-	if p.Tag {
-		return s.Tags != "" && matches(s.Tags, p.Ref)
-	}
-	if p.Ref != s.Branch {
+	if !s.Follows(p) || p.After == "" {
 		return false
 	}
 	// What changed may not be known in full: then it is built, since a build too many is better than one too few.
-	return len(s.Paths) == 0 || !p.AllPaths || slices.ContainsFunc(p.Paths, func(file string) bool {
+	return p.Tag || len(s.Paths) == 0 || !p.AllPaths || slices.ContainsFunc(p.Paths, func(file string) bool {
 		return slices.ContainsFunc(s.Paths, func(pattern string) bool { return matches(pattern, file) })
 	})
 }

@@ -10,14 +10,23 @@ type Push struct {
 	Project int64
 	Ref     string // branch or tag, without refs/…
 	Tag     bool
-	Before  string // "" for a new ref, or when it is not known
-	After   string // the commit that the ref points to now; "" when it was deleted
-	Title   string
-	Author  GitLabUser
-	Pusher  GitLabUser
+	// Read says that the ref was read at GitLab, and not told by a webhook: it points there now, whatever else is told.
+	Read   bool
+	Before string // what the ref pointed to; "" for a new one, and where it was read
+	After  string // the commit that the ref points to now; "" when it was deleted
+	Title  string // "" when it is not known
+	Author GitLabUser
+	Pusher GitLabUser
 	// Paths are the files that changed. AllPaths says that none is missing: GitLab lists at most 20 commits.
 	Paths    []string
 	AllPaths bool
+}
+
+// PushTaken is what became of a push.
+type PushTaken struct {
+	Heard  bool // an app builds that branch or tag
+	Moved  bool // the branch is somewhere else than it was known to be
+	Builds int  // how many are new
 }
 
 // FullRef cuts "refs/heads/main" or "refs/tags/v1" to the name.

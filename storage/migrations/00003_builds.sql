@@ -4,8 +4,8 @@ CREATE TABLE builds (
     id             INTEGER PRIMARY KEY AUTOINCREMENT, -- the number that people say: never used twice
     app            TEXT NOT NULL,
     project        BIGINT NOT NULL, -- GitLab's
-    branch         TEXT NOT NULL,   -- or tag
-    push           TEXT,            -- app, ref and commit of an automatic build: there is one for each; NULL: not by a push
+    ref            TEXT NOT NULL,   -- a branch, or refs/tags/ and a tag
+    push           TEXT,            -- app, ref and commit of an automatic build: there is one for each move to it; NULL: not by a push
     phase          BIGINT NOT NULL, -- 0 queued, 1 started, 2 made, 3 ended
     final          BIGINT NOT NULL,
     verdict        TEXT NOT NULL,   -- how it ended, if that counts for "broken" and "fixed"
@@ -15,7 +15,8 @@ CREATE TABLE builds (
     UNIQUE (push)
 );
 CREATE INDEX builds_app ON builds (app, id);
-CREATE INDEX builds_verdict ON builds (app, branch, id) WHERE verdict <> '';
+CREATE INDEX builds_verdict ON builds (app, ref, id) WHERE verdict <> '';
+CREATE INDEX builds_push ON builds (app, ref, id) WHERE push IS NOT NULL;
 CREATE INDEX builds_open ON builds (phase, id) WHERE final = 0;
 CREATE INDEX builds_dirty ON builds (id) WHERE driven_version < version;
 
@@ -35,8 +36,18 @@ CREATE INDEX deployments_dirty ON deployments (id) WHERE driven_version < versio
 
 CREATE TABLE build_settings (
     app  TEXT PRIMARY KEY,
-    head TEXT NOT NULL, -- the commit that the branch was last seen at; '': not seen
+    head TEXT NOT NULL, -- the commit that the branch was last seen at; '': not seen, or there is no such branch
     doc  TEXT NOT NULL
+);
+
+-- How the branch of an app moved, as far as it is known: tells a push that is told late, or again, from a new one.
+CREATE TABLE build_moves (
+    id     INTEGER PRIMARY KEY,
+    app    TEXT NOT NULL,
+    ref    TEXT NOT NULL,
+    before TEXT NOT NULL, -- '': there was no such branch
+    after  TEXT NOT NULL, -- '': it was deleted
+    UNIQUE (app, ref, before, after)
 );
 
 ALTER TABLE actions ADD COLUMN build BIGINT NOT NULL DEFAULT 0; -- 0: not about a build
