@@ -19,6 +19,7 @@ type hook struct {
 	path    string
 	// seen is what there is to fold; nil: nothing that anybody asked for.
 	seen *kovra.Observation
+	push *kovra.Push // likewise
 }
 
 // The kinds that are decoded. All others are known, and ignored.
@@ -26,6 +27,8 @@ const (
 	kindPipeline = "pipeline"
 	kindJob      = "build"
 	kindOldJob   = "job"
+	kindPush     = "push"
+	kindTagPush  = "tag_push"
 	kindUnknown  = "unknown"
 	kindOther    = "other" // system hooks and what concerns members, groups and projects
 
@@ -35,14 +38,14 @@ const (
 
 // objectKinds are GitLab's words in object_kind.
 var objectKinds = map[string]bool{
-	kindPipeline: true, kindJob: true, kindOldJob: true, "push": true, "tag_push": true, "merge_request": true, "note": true,
+	kindPipeline: true, kindJob: true, kindOldJob: true, kindPush: true, kindTagPush: true, "merge_request": true, "note": true,
 	"issue": true, "work_item": true, "deployment": true, "release": true, "wiki_page": true, "milestone": true,
 	"feature_flag": true, "emoji": true, "access_token": true, "vulnerability": true,
 }
 
 // headerKinds are the values of X-Gitlab-Event, for bodies that do not say what they are.
 var headerKinds = map[string]string{
-	"Pipeline Hook": kindPipeline, "Job Hook": kindJob, "Build Hook": kindJob, "Push Hook": "push", "Tag Push Hook": "tag_push",
+	"Pipeline Hook": kindPipeline, "Job Hook": kindJob, "Build Hook": kindJob, "Push Hook": kindPush, "Tag Push Hook": kindTagPush,
 	"Merge Request Hook": "merge_request", "Note Hook": "note", "Confidential Note Hook": "note",
 	"Issue Hook": "issue", "Confidential Issue Hook": "issue", "Work Item Hook": "work_item",
 	"Deployment Hook": "deployment", "Release Hook": "release", "Wiki Page Hook": "wiki_page", "Milestone Hook": "milestone",
@@ -54,9 +57,9 @@ var headerKinds = map[string]string{
 // eventNames are the beginnings of event_name in hooks that have no object_kind.
 var eventNames = []string{"user_", "project_", "group_", "subgroup_", "key_", "repository_", "gitlab_subscription_"}
 
-// decode reads a delivery. An error says, for an operator, why it is a dead letter;
-// what could be read of the hook is returned with it. It never panics.
-func decode(d kovra.Delivery) (h hook, err error) {
+// decode reads a delivery; pushes only if somebody wants to know of them. An error says, for an operator, why it is
+// a dead letter; what could be read of the hook is returned with it. It never panics.
+func decode(d kovra.Delivery, pushes bool) (h hook, err error) {
 	defer caught(&err)
 	h.kind = kindUnknown
 	if !bytes.HasPrefix(bytes.TrimLeft(d.Body, " \t\r\n"), []byte("{")) {
@@ -75,17 +78,20 @@ func decode(d kovra.Delivery) (h hook, err error) {
 		err = decodePipeline(d.Body, &h)
 	case kindJob:
 		err = decodeJob(d.Body, &h)
+	case kindPush, kindTagPush:
+		if pushes {
+			err = decodePush(d.Body, &h)
+		}
 	}
-	if err != nil {
+	if err != nil || h.seen == nil && h.push == nil {
 		return h, err
 	}
-	if h.seen == nil {
-		return h, nil
-	}
-	h.seen.At = d.At
 	if h.project == 0 && h.path == "" {
-		h.seen = nil
+		h.seen, h.push = nil, nil
 		return h, errors.New("the project's id is missing")
+	}
+	if h.seen != nil {
+		h.seen.At = d.At
 	}
 	return h, nil
 }

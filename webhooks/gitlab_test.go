@@ -44,7 +44,7 @@ const pipelineBody = `{
 }`
 
 func TestDecodePipeline(t *testing.T) {
-	got, err := decode(kovra.Delivery{Kind: "Pipeline Hook", Body: []byte(pipelineBody), At: testNow})
+	got, err := decode(kovra.Delivery{Kind: "Pipeline Hook", Body: []byte(pipelineBody), At: testNow}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ const jobBody = `{
 }`
 
 func TestDecodeJob(t *testing.T) {
-	got, err := decode(kovra.Delivery{Kind: "Job Hook", Body: []byte(jobBody), At: testNow})
+	got, err := decode(kovra.Delivery{Kind: "Job Hook", Body: []byte(jobBody), At: testNow}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestDecodeJob(t *testing.T) {
 // decodeRun decodes a body that has to be read without an error.
 func decodeRun(t *testing.T, body string) kovra.Observation {
 	t.Helper()
-	h, err := decode(kovra.Delivery{Body: []byte(body)})
+	h, err := decode(kovra.Delivery{Body: []byte(body)}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,9 +175,12 @@ func TestDecodeKinds(t *testing.T) {
 		name, header, body string
 		kind, bad          string // bad: what the note says; "": the delivery is fine
 	}{
-		{"by the body", "", `{"object_kind":"push","project_id":7}`, "push", ""},
+		{"by the body", "", `{"object_kind":"release","project_id":7}`, "release", ""},
 		{"the body counts", "Push Hook", `{"object_kind":"note","project_id":7}`, "note", ""},
-		{"by the header", "Tag Push Hook", `{"anything":1}`, "tag_push", ""},
+		{"by the header", "Release Hook", `{"anything":1}`, "release", ""},
+		{"push without ref", "", `{"object_kind":"push","project_id":7,"after":"da1560886d4f094c3e6c9ef40349f7d38b5d27d7"}`, "push", "ref is missing"},
+		{"push without commit", "Tag Push Hook", `{"ref":"refs/tags/v1","after":"v1","project_id":7}`, "tag_push", `commit that was pushed is missing: "v1"`},
+		{"push without project", "", `{"object_kind":"push","ref":"refs/heads/x","after":"da1560886d4f094c3e6c9ef40349f7d38b5d27d7"}`, "push", "project's id is missing"},
 		{"custom template", "Pipeline Hook", `{"object_attributes":{"id":1},"project":{"id":7}}`, "pipeline", ""},
 		{"custom template without ids", "Pipeline Hook", `{"text":"hi"}`, "pipeline", "pipeline's id is missing"},
 		{"kind of another type", "Job Hook", `{"object_kind":5,"build_id":1,"pipeline_id":2,"project_id":7}`, "build", ""},
@@ -201,7 +204,7 @@ func TestDecodeKinds(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := decode(kovra.Delivery{Kind: tt.header, Body: []byte(tt.body)})
+			got, err := decode(kovra.Delivery{Kind: tt.header, Body: []byte(tt.body)}, true)
 			if got.kind != tt.kind || (err != nil) != (tt.bad != "") || err != nil && !strings.Contains(err.Error(), tt.bad) {
 				t.Errorf("got kind %q, error %v", got.kind, err)
 			}
@@ -337,13 +340,14 @@ func TestFixtures(t *testing.T) {
 	}
 	for _, f := range readFixtures(t) {
 		t.Run(f.file, func(t *testing.T) {
-			got, err := decode(kovra.Delivery{Body: f.body, At: testNow})
+			got, err := decode(kovra.Delivery{Body: f.body, At: testNow}, true)
 			if err != nil || got.kind != f.kind {
 				t.Fatalf("kind %q, error %v", got.kind, err)
 			}
 			w, folds := want[f.file]
 			if !folds {
-				if got.seen != nil || got.project == 0 && got.path == "" {
+				isPush := got.kind == kindPush || got.kind == kindTagPush
+				if got.seen != nil || (got.push != nil) != isPush || got.project == 0 && got.path == "" {
 					t.Errorf("got %+v", got)
 				}
 				return
@@ -389,10 +393,12 @@ func TestMutatedPayloads(t *testing.T) {
 	values := []any{nil, 7, "x", true, []any{1, "x", nil}, map[string]any{"id": 1}}
 	db := openDB(t)
 	linkProjects(t, db, kovra.Project{ID: 1, Path: "gitlab-org/gitlab-test"}, kovra.Project{ID: 24, Path: "manland/webhook"},
-		kovra.Project{ID: 380}, kovra.Project{ID: 31537070})
+		kovra.Project{ID: 380}, kovra.Project{ID: 31537070}, kovra.Project{ID: 15})
+	buildsOf(t, db, 15, kovra.BuildSettings{Branch: "master", Paths: []string{"app"}})
+	buildsOf(t, db, 1, kovra.BuildSettings{Branch: "main", Tags: "v*"})
 	var all []kovra.Delivery
 	for _, f := range readFixtures(t) {
-		header := map[string]string{kindPipeline: "Pipeline Hook", kindJob: "Job Hook"}[f.kind]
+		header := map[string]string{kindPipeline: "Pipeline Hook", kindJob: "Job Hook", kindPush: "Push Hook", kindTagPush: "Tag Push Hook"}[f.kind]
 		if header == "" {
 			continue
 		}
@@ -416,7 +422,7 @@ func TestMutatedPayloads(t *testing.T) {
 		})
 	}
 	journal(t, db, all...)
-	foldPending(t, NewIntake(IntakeOptions{DB: db}))
+	foldPending(t, NewIntake(IntakeOptions{DB: db, Builds: true}))
 	var dead, folded int
 	for _, d := range stored(t, db) {
 		switch d.Outcome {
@@ -435,12 +441,17 @@ func TestMutatedPayloads(t *testing.T) {
 	if folded < 100 || dead == 0 {
 		t.Error("too few were tried")
 	}
+	for _, project := range []int64{1, 15} {
+		if n := len(buildsIn(t, db, project)); n != 1 {
+			t.Errorf("%d builds of project %d, want one of its one commit", n, project)
+		}
+	}
 }
 
 // identifies reports whether a mutation may have taken an id away.
 func identifies(key string) bool {
 	_, path, _ := strings.Cut(key, ".json")
-	for _, id := range []string{"/object_attributes/id", "/project_id", "/pipeline_id", "/build_id", "/project/id", "/commit/id"} {
+	for _, id := range []string{"/object_attributes/id", "/project_id", "/pipeline_id", "/build_id", "/project/id", "/commit/id", "/ref", "/after"} {
 		if strings.HasPrefix(path, id) {
 			return true
 		}

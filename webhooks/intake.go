@@ -22,6 +22,8 @@ const (
 type IntakeOptions struct {
 	DB  *storage.DB
 	Log *slog.Logger // nil: nothing is logged
+	// Builds says that pushes may start builds; else they are ignored.
+	Builds bool
 	// Counted, if set, is told what became of every delivery, for metrics. Both words
 	// come from small fixed sets. It must not block.
 	Counted func(kind string, outcome kovra.DeliveryOutcome)
@@ -32,12 +34,13 @@ type IntakeOptions struct {
 type Intake struct {
 	db      *storage.DB
 	log     *slog.Logger
+	builds  bool
 	counted func(kind string, outcome kovra.DeliveryOutcome)
 }
 
 // NewIntake makes an Intake.
 func NewIntake(o IntakeOptions) *Intake {
-	in := &Intake{db: o.DB, log: o.Log, counted: o.Counted}
+	in := &Intake{db: o.DB, log: o.Log, builds: o.Builds, counted: o.Counted}
 	if in.log == nil {
 		in.log = slog.New(slog.DiscardHandler)
 	}
@@ -83,7 +86,7 @@ func (in *Intake) Reconcile(ctx context.Context, _ int64) (time.Duration, error)
 	items := make([]item, len(pending))
 	for i, d := range pending {
 		items[i].id = d.ID
-		items[i].hook, items[i].bad = decode(d)
+		items[i].hook, items[i].bad = decode(d, in.builds)
 	}
 	if err := in.foldAll(ctx, items); err != nil {
 		return 0, err
@@ -156,7 +159,7 @@ func settle(tx *storage.Tx, it *item) (s settled, err error) {
 
 // observe folds what a hook saw, if anybody asked for it.
 func observe(tx *storage.Tx, h *hook) (outcome kovra.DeliveryOutcome, note string, project int64, err error) {
-	if h.seen == nil {
+	if h.seen == nil && h.push == nil {
 		return kovra.DeliveryIgnored, "nobody asked for events of the kind " + h.kind, h.project, nil
 	}
 	project, linked, err := linkedProject(tx, h)
@@ -165,6 +168,10 @@ func observe(tx *storage.Tx, h *hook) (outcome kovra.DeliveryOutcome, note strin
 	}
 	if !linked {
 		return kovra.DeliveryIgnored, "no app is linked to the project", project, nil
+	}
+	if h.push != nil {
+		outcome, note, err = takePush(tx, *h.push, project)
+		return outcome, note, project, err
 	}
 	o := *h.seen
 	o.Run.Project = project
@@ -176,6 +183,20 @@ func observe(tx *storage.Tx, h *hook) (outcome kovra.DeliveryOutcome, note strin
 		return kovra.DeliverySame, "", project, nil
 	}
 	return kovra.DeliveryFolded, "", project, nil
+}
+
+// takePush folds a push of a project that is linked.
+func takePush(tx *storage.Tx, p kovra.Push, project int64) (outcome kovra.DeliveryOutcome, note string, err error) {
+	p.Project = project
+	switch taken, err := tx.TakePush(p); {
+	case err != nil:
+		return "", "", err
+	case !taken.Heard:
+		return kovra.DeliveryIgnored, "no app builds that branch or tag by itself", nil
+	case taken.Builds == 0 && !taken.Moved:
+		return kovra.DeliverySame, "", nil
+	}
+	return kovra.DeliveryFolded, "", nil
 }
 
 // linkedProject returns the id of the hook's project, and whether an app is linked to it.

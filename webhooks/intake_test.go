@@ -142,7 +142,7 @@ func TestFoldAllFindsTheOneAtFault(t *testing.T) {
 	in := NewIntake(IntakeOptions{DB: db, Log: logTo(&log)})
 	var items []item
 	for _, d := range stored(t, db) {
-		h, err := decode(d)
+		h, err := decode(d, true)
 		items = append(items, item{id: d.ID, hook: h, bad: err})
 	}
 	items[1].hook.seen.Run.CreatedAt = time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC)
