@@ -89,8 +89,28 @@ func Run(t *testing.T, open Opener) {
 		"AwaitEnds":                   testAwaitEnds,
 		"Missing":                     testMissing,
 		"Reopen":                      testReopen,
+		"Build":                       testBuild,
+		"BuildTurns":                  testBuildTurns,
+		"BuildTurnRace":               testBuildTurnRace,
+		"BuildPages":                  testBuildPages,
+		"BuildThreads":                testBuildThreads,
+		"BuildView":                   testBuildView,
+		"BuildNews":                   testBuildNews,
+		"BuildLogs":                   testBuildLogs,
+		"BuildRace":                   testBuildRace,
+		"LastDeployable":              testLastDeployable,
+		"Deployments":                 testDeployments,
+		"BuildSettings":               testBuildSettings,
+		"Heads":                       testHeads,
+		"PushTaken":                   testPushTaken,
+		"Supersede":                   testSupersede,
+		"NoSupersede":                 testNoSupersede,
+		"PushRace":                    testPushRace,
 	} {
 		t.Run(name, func(t *testing.T) { test(newWorld(t, open)) })
+	}
+	for name, c := range pushCases {
+		t.Run("Push/"+name, func(t *testing.T) { checkPushes(newWorld(t, open), c) })
 	}
 	for name, ends := range newsCases {
 		t.Run("News/"+name, func(t *testing.T) { checkNews(newWorld(t, open), ends, false) })
@@ -379,6 +399,10 @@ func testMissing(w *world) {
 		"secret":  func(tx *storage.Tx) error { _, err := tx.Secret(1); return err },
 		"try":     func(tx *storage.Tx) error { return tx.TryAction(1, kovra.Params{}) },
 		"finish":  func(tx *storage.Tx) error { return tx.FinishAction(1, kovra.ActionDone, kovra.Outcome{}) },
+		"build":   func(tx *storage.Tx) error { _, err := tx.Build(1); return err },
+		"save":    func(tx *storage.Tx) error { return tx.SaveBuild(&kovra.Build{ID: 1}) },
+		"bview":   func(tx *storage.Tx) error { _, err := tx.BuildView(1); return err },
+		"deploy":  func(tx *storage.Tx) error { _, err := tx.Deployment(1); return err },
 		"letter":  func(tx *storage.Tx) error { _, err := tx.Delivery(1); return err },
 		"replay":  func(tx *storage.Tx) error { return tx.ReplayDelivery(1) },
 	} {
