@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	flags "flag"
 	"fmt"
 	"os"
@@ -168,6 +169,90 @@ func BenchmarkListRuns(b *testing.B) {
 	} {
 		b.Run(fmt.Sprintf("%s/runs=%d", c.name, n), func(b *testing.B) {
 			compare(b, read(many, c.op(n)), read(few, c.op(fewRuns)), "x-of-1000-runs")
+		})
+	}
+}
+
+// fillBuilds stores n builds that have ended, nine of ten of app web, a third of them of main, and one in a thousand a success.
+func fillBuilds(b *testing.B, db *DB, n int) {
+	b.Helper()
+	doc, err := encode(kovra.Build{
+		Name: "web-b123456-0a1b2c3d", Trigger: kovra.ByPush, Title: "Make the build faster by doing less of it", Status: kovra.BuildFailed,
+		Phase: kovra.PhaseEnded, Spec: kovra.BuildSpec{
+			CloneURL: "https://gitlab.example.com/group/web.git", Branch: "main", Commit: "0123456789abcdef0123456789abcdef01234567",
+			Image: "registry.example.com/team/web:01234567", Args: []kovra.BuildArg{{Key: "VERSION", Value: "1.2.3"}},
+		},
+		Steps: []kovra.Step{{Task: "clone", Name: "clone", Status: kovra.Success}, {Task: "build-and-push", Name: "build", Status: kovra.Failed}},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	write(b, db, func(tx *Tx) error {
+		s := kovra.DefaultBuildSettings("web")
+		s.Enabled = true
+		return errors.Join(tx.SaveApp(kovra.App{Name: "web", Project: 7}), tx.SaveBuildSettings(s, ""))
+	})
+	for from := 1; from <= n; from += fillBatch {
+		write(b, db, func(tx *Tx) error {
+			_, err := tx.exec(`WITH RECURSIVE c(n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM c WHERE n < ?2)
+				INSERT INTO builds (app, project, ref, push, phase, final, verdict, version, driven_version, doc)
+				SELECT CASE n % 10 WHEN 9 THEN 'api' ELSE 'web' END, 7, CASE n % 3 WHEN 0 THEN 'main' ELSE 'feature/' || (n % 997) END,
+					'web/heads/main@' || n, 3, 1, CASE n % 1000 WHEN 0 THEN 'Succeeded' ELSE 'Failed' END, 1, 1, ?3 FROM c`,
+				from, min(from+fillBatch-1, n), doc)
+			return err
+		})
+	}
+}
+
+// BenchmarkListBuilds (PRODUCT M6): what lists, a push and the queue cost with many builds stored, against the same with a thousand.
+func BenchmarkListBuilds(b *testing.B) {
+	n := manyRuns(b)
+	many, few := openNew(b), openNew(b)
+	start := time.Now()
+	fillBuilds(b, many, n)
+	fillBuilds(b, few, fewRuns)
+	b.Logf("%d builds stored in %.1fs", n, time.Since(start).Seconds())
+	page := func(q BuildQuery) func(*Tx) error {
+		q.App, q.Limit = "web", 11
+		return func(tx *Tx) error {
+			builds, err := tx.Builds(q)
+			if err == nil && len(builds) != q.Limit {
+				return fmt.Errorf("a page of %d builds, want %d", len(builds), q.Limit)
+			}
+			return err
+		}
+	}
+	at := 0
+	for _, c := range []struct {
+		name string
+		op   func(stored int) func(*Tx) error
+	}{
+		{"first", func(int) func(*Tx) error { return page(BuildQuery{}) }},
+		{"deep", func(stored int) func(*Tx) error { return page(BuildQuery{Before: int64(stored / 2)}) }},
+		{"newer", func(stored int) func(*Tx) error { return page(BuildQuery{After: int64(stored / 2)}) }},
+		{"deployable", func(int) func(*Tx) error {
+			return func(tx *Tx) error { _, err := tx.LastDeployable("web", 2); return err }
+		}},
+		{"open", func(int) func(*Tx) error {
+			return func(tx *Tx) error { _, err := tx.OpenBuilds(); return err }
+		}},
+		{"push", func(int) func(*Tx) error {
+			return func(tx *Tx) error {
+				at++
+				_, err := tx.TakePush(kovra.Push{Project: 7, Ref: "main", Before: fmt.Sprint(at - 1), After: fmt.Sprint(at)})
+				return err
+			}
+		}},
+	} {
+		run := func(db *DB, stored int) func() error {
+			ctx, op := b.Context(), c.op(stored)
+			if c.name == "push" {
+				return func() error { return db.Update(ctx, op) }
+			}
+			return func() error { return db.Read(ctx, op) }
+		}
+		b.Run(fmt.Sprintf("%s/builds=%d", c.name, n), func(b *testing.B) {
+			compare(b, run(many, n), run(few, fewRuns), "x-of-1000-builds")
 		})
 	}
 }

@@ -287,6 +287,10 @@ func TestDamagedRows(t *testing.T) {
 		"runs":     func(tx *Tx) error { _, err := tx.Run(1); return err },
 		"jobs":     func(tx *Tx) error { _, err := tx.Jobs(1); return err },
 		"actions":  func(tx *Tx) error { _, err := tx.Action(1); return err },
+
+		"builds":         func(tx *Tx) error { _, err := tx.Build(1); return err },
+		"deployments":    func(tx *Tx) error { _, err := tx.Deployment(1); return err },
+		"build_settings": func(tx *Tx) error { _, err := tx.BuildSettings("web"); return err },
 	} {
 		write(t, db, func(tx *Tx) error { _, err := tx.exec("UPDATE " + table + " SET doc = '{'"); return err })
 		if err := db.Read(t.Context(), read); err == nil || !strings.Contains(err.Error(), "decode") {
@@ -325,6 +329,23 @@ func fill(tx *Tx) error {
 			return err
 		},
 		func() error { return add("k")(tx) },
+		func() error {
+			s := kovra.DefaultBuildSettings("web")
+			s.Enabled, s.Tags = true, "v*"
+			return tx.SaveBuildSettings(s, "c1")
+		},
+		func() error {
+			_, err := tx.TakePush(kovra.Push{Project: 7, Ref: "main", Before: "c1", After: "c2"})
+			return err
+		},
+		func() error {
+			_, err := tx.AddDeployment(kovra.Deployment{Build: 1, App: "web", Target: kovra.DeployTarget{Namespace: "n", Deployment: "d"}})
+			return err
+		},
+		func() error {
+			_, err := tx.AddDeployment(kovra.Deployment{Build: 1, App: "web", Target: kovra.DeployTarget{Namespace: "n", Deployment: "d"}})
+			return err
+		},
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -405,6 +426,49 @@ var operations = map[string]func(*Tx) error{
 	"Actions":      func(tx *Tx) error { _, err := tx.Actions(ActionQuery{Limit: 9}); return err },
 	"MarkLate":     func(tx *Tx) error { return tx.MarkLate(1) },
 	"ClaimAnswer":  func(tx *Tx) error { _, err := tx.ClaimAnswer(1); return err },
+
+	"Build":          func(tx *Tx) error { _, err := tx.Build(1); return err },
+	"Builds":         func(tx *Tx) error { _, err := tx.Builds(BuildQuery{App: "web", Limit: 9}); return err },
+	"OpenBuilds":     func(tx *Tx) error { _, err := tx.OpenBuilds(); return err },
+	"LastDeployable": func(tx *Tx) error { _, err := tx.LastDeployable("web", 2); return err },
+	"AddBuild": func(tx *Tx) error {
+		_, _, err := tx.AddBuild(kovra.NewBuild(kovra.DefaultBuildSettings("web"), 7, "main", false, kovra.Commit{SHA: "c9"}), "", true)
+		return err
+	},
+	"SaveBuild": func(tx *Tx) error {
+		return tx.SaveBuild(&kovra.Build{ID: 1, App: "web", Status: kovra.BuildSucceeded, Phase: kovra.PhaseEnded, Spec: kovra.BuildSpec{Branch: "main"}})
+	},
+	"TakeTurn":        func(tx *Tx) error { _, err := tx.TakeTurn(1, 4); return err },
+	"SetBuildDriven":  func(tx *Tx) error { return tx.SetBuildDriven(1, 1) },
+	"ThreadsOfBuild":  func(tx *Tx) error { _, err := tx.ThreadsOfBuild(1); return err },
+	"BuildView":       func(tx *Tx) error { _, err := tx.BuildView(1); return err },
+	"Deployment":      func(tx *Tx) error { _, err := tx.Deployment(1); return err },
+	"DeploymentsOf":   func(tx *Tx) error { _, err := tx.DeploymentsOf(1); return err },
+	"LastDeployment":  func(tx *Tx) error { _, err := tx.LastDeployment("web"); return err },
+	"OpenDeployments": func(tx *Tx) error { _, err := tx.OpenDeployments(); return err },
+	"AddDeployment":   func(tx *Tx) error { _, err := tx.AddDeployment(kovra.Deployment{Build: 1, App: "web"}); return err },
+	"SaveDeployment": func(tx *Tx) error {
+		return tx.SaveDeployment(&kovra.Deployment{ID: 1, Build: 1, Status: kovra.BuildFailed})
+	},
+	"SetDeploymentDriven": func(tx *Tx) error { return tx.SetDeploymentDriven(1, 1) },
+	"BuildSettings":       func(tx *Tx) error { _, err := tx.BuildSettings("web"); return err },
+	"SaveBuildSettings": func(tx *Tx) error {
+		return tx.SaveBuildSettings(kovra.BuildSettings{App: "web", Enabled: true, Branch: "main"}, "c9")
+	},
+	"BuildHead":       func(tx *Tx) error { _, err := tx.BuildHead("web"); return err },
+	"RereadProject":   func(tx *Tx) error { return tx.RereadProject(7) },
+	"TakePush":        taking(kovra.Push{Ref: "main", Before: "c2", After: "c3"}),
+	"TakePush older":  taking(kovra.Push{Ref: "main", Before: "c0", After: "c1"}),
+	"TakePush jump":   taking(kovra.Push{Ref: "main", Before: "c7", After: "c8"}),
+	"TakePush read":   taking(kovra.Push{Ref: "main", After: "c8", Read: true}),
+	"TakePush tag":    taking(kovra.Push{Ref: "v1", After: "c2", Tag: true}),
+	"SaveApp another": func(tx *Tx) error { return tx.SaveApp(kovra.App{Name: "web", Project: 8}) },
+}
+
+// taking folds a push of project 7.
+func taking(p kovra.Push) func(*Tx) error {
+	p.Project = 7
+	return func(tx *Tx) error { _, err := tx.TakePush(p); return err }
 }
 
 // closedStmt is a statement that always fails.

@@ -339,6 +339,8 @@ func TestReadCannotWrite(t *testing.T) {
 		"SaveApp", "DeleteApp", "SaveProject", "SaveSubscription", "DeleteSubscription", "PauseSubscriptions", "AddDelivery", "SettleDelivery",
 		"ReplayDelivery", "PruneDeliveries", "Observe", "Observe again", "Observe child", "SetExcerpt", "SetDriven", "MarkStale", "Forget",
 		"RenderAgain", "SaveSlot", "SetShown", "BreakThread", "Propose", "TryAction", "UntryAction", "FinishAction", "MarkLate", "ClaimAnswer",
+		"AddBuild", "SaveBuild", "TakeTurn", "SetBuildDriven", "AddDeployment", "SaveDeployment", "SetDeploymentDriven", "SaveBuildSettings",
+		"RereadProject", "TakePush", "TakePush read", "TakePush tag",
 	} {
 		err := db.Read(t.Context(), operations[name])
 		if err == nil || !strings.Contains(err.Error(), "readonly") {

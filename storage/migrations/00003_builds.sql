@@ -17,7 +17,9 @@ CREATE TABLE builds (
 CREATE INDEX builds_app ON builds (app, id);
 CREATE INDEX builds_verdict ON builds (app, ref, id) WHERE verdict <> '';
 CREATE INDEX builds_push ON builds (app, ref, id) WHERE push IS NOT NULL;
-CREATE INDEX builds_open ON builds (phase, id) WHERE final = 0;
+CREATE INDEX builds_deployable ON builds (app, id) WHERE verdict = 'Succeeded';
+CREATE INDEX builds_queue ON builds (phase, id) WHERE final = 0;
+CREATE INDEX builds_open ON builds (id) WHERE final = 0;
 CREATE INDEX builds_dirty ON builds (id) WHERE driven_version < version;
 
 CREATE TABLE deployments (
@@ -75,7 +77,7 @@ ALTER TABLE new_threads RENAME TO threads;
 CREATE INDEX threads_dirty ON threads (id) WHERE shown_version < version AND broken = '';
 CREATE INDEX threads_channel ON threads (channel, id);
 CREATE INDEX threads_app ON threads (app, id);
-CREATE INDEX threads_build ON threads (build) WHERE build <> 0;
+CREATE INDEX threads_build ON threads (build, channel) WHERE build <> 0;
 
 -- +goose Down
 SELECT 1;

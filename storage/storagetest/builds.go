@@ -200,7 +200,9 @@ func testBuildPages(w *world) {
 	w.same("oldest", []int64{1}, page(storage.BuildQuery{Before: 3}))
 	w.same("newer", []int64{11, 9, 7}, page(storage.BuildQuery{After: 5}))
 	w.same("none", []int64(nil), page(storage.BuildQuery{Before: 1}))
-	got := get(w, func(tx *storage.Tx) ([]kovra.Build, error) { return tx.Builds(storage.BuildQuery{App: "web", Limit: 1}) })
+	got := get(w, func(tx *storage.Tx) ([]kovra.Build, error) {
+		return tx.Builds(storage.BuildQuery{App: "web", Limit: 1})
+	})
 	w.same("place among all apps", 13, got[0].Place)
 }
 

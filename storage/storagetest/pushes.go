@@ -45,7 +45,9 @@ func (w *world) follow(head int, change func(*kovra.BuildSettings)) {
 // built tells the builds of web, oldest first: the commit, and how it stands.
 func (w *world) built() []string {
 	w.t.Helper()
-	builds := get(w, func(tx *storage.Tx) ([]kovra.Build, error) { return tx.Builds(storage.BuildQuery{App: "web", Limit: 100}) })
+	builds := get(w, func(tx *storage.Tx) ([]kovra.Build, error) {
+		return tx.Builds(storage.BuildQuery{App: "web", Limit: 100})
+	})
 	var all []string
 	for i := range builds {
 		b := &builds[len(builds)-1-i]
@@ -134,7 +136,9 @@ func testPushTaken(w *world) {
 	w.same("again", kovra.PushTaken{Heard: true}, w.push(p))
 	w.same("another branch", kovra.PushTaken{}, w.push(move("next", 1, 2)))
 	w.same("moved all the same", at(2), w.head())
-	b := get(w, func(tx *storage.Tx) ([]kovra.Build, error) { return tx.Builds(storage.BuildQuery{App: "site", Limit: 1}) })[0]
+	b := get(w, func(tx *storage.Tx) ([]kovra.Build, error) {
+		return tx.Builds(storage.BuildQuery{App: "site", Limit: 1})
+	})[0]
 	if b.Trigger != kovra.ByPush || b.Before != at(1) || b.Title != "Change 2" || b.Pusher.Username != "ann" || b.Spec.Commit != at(2) || b.Spec.Branch != "main" {
 		w.t.Errorf("build %+v", b)
 	}
