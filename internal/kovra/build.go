@@ -1,9 +1,9 @@
 package kovra
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -237,6 +237,7 @@ func (b *Build) Observe(c ClusterRun, now time.Time) bool {
 		if b.FinishedAt.IsZero() {
 			b.FinishedAt = now
 		}
+		closeSteps(b.Steps, c.Status)
 	}
 	changed := b.Phase != old.Phase || b.Status != old.Status || b.Reason != old.Reason || b.Message != old.Message || b.Digest != old.Digest ||
 		b.Dockerfile != old.Dockerfile || !b.StartedAt.Equal(old.StartedAt) || !slices.EqualFunc(b.Steps, old.Steps, sameStep)
@@ -258,9 +259,20 @@ const (
 func (b *Build) End(s BuildStatus, reason, message string, now time.Time) {
 	b.Status, b.Reason, b.Message = s, reason, message
 	b.Phase, b.FinishedAt = PhaseEnded, now
-	for i := range b.Steps {
-		if st := &b.Steps[i]; !st.Status.Final() {
-			st.Status = Canceled
+	closeSteps(b.Steps, s)
+}
+
+// closeSteps ends the steps of which the cluster told no end: their pods are gone. Those that had not begun were skipped.
+func closeSteps(steps []Step, end BuildStatus) {
+	for i := range steps {
+		switch s := &steps[i]; {
+		case s.Status.Final():
+		case end == BuildSucceeded:
+			s.Status = Success
+		case s.StartedAt.IsZero():
+			s.Status = Skipped
+		default:
+			s.Status = Canceled
 		}
 	}
 }
@@ -302,14 +314,18 @@ func sameStep(a, b Step) bool {
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt)
 }
 
-// runNameRoom is how much of the app's name fits into the name of a PipelineRun, which has at most 40 characters.
-const runNameRoom = 18
+// Bounds of the names of PipelineRuns.
+const (
+	runNameMost = 40 // characters
+	runNameRoom = 18 // of the app's name among them
+)
 
-// RunName is the name of a PipelineRun: valid in Kubernetes, at most 40 characters, and its own
+// RunName is the name of a PipelineRun: valid in Kubernetes, also as a label, at most 40 characters, and its own
 // by the salt, 8 characters of a-z and 0-9, also among those of an earlier database. kind is "b" or "d".
 func RunName(app, kind string, id int64, salt string) string {
-	name := fmt.Sprintf("%s-%s%d-%s", app[:min(len(app), runNameRoom)], kind, id, salt)
-	return cmp.Or(name[:min(len(name), 40)], kind)
+	end := fmt.Sprintf("-%s%d-%s", kind, id, salt)
+	room := min(len(app), runNameRoom, runNameMost-len(end))
+	return strings.TrimRight(app[:room], "-") + end
 }
 
 // NewBuild is a build of a commit by the settings as they are now. Image and clone address are decided

@@ -126,10 +126,17 @@ func (s *BuildSettings) Check() []Problem {
 }
 
 func checkBranch(v string) error {
-	if v == "" || len(v) > maxBuildPath || strings.ContainsFunc(v, unprintable) || strings.ContainsAny(v, " ~^:?*[\\") || strings.Contains(v, "$(") {
+	if !isBranch(v) {
 		return Errorf(Invalid, "%q is no name of a branch.", v)
 	}
 	return nil
+}
+
+// isBranch follows git's rules for names, as far as they matter here; Kubernetes would expand $(.
+func isBranch(v string) bool {
+	return v != "" && len(v) <= maxBuildPath && utf8.ValidString(v) && !strings.ContainsFunc(v, unprintable) &&
+		!strings.ContainsAny(v, " ~^:?*[\\") && !strings.Contains(v, "..") && !strings.Contains(v, "@{") && !strings.Contains(v, "$(") &&
+		!strings.HasPrefix(v, "-") && strings.Trim(v, "/") == v
 }
 
 func checkLabel(what, v string) error {
@@ -192,8 +199,7 @@ func CheckBuildArgs(args []BuildArg) error {
 func unprintable(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
 func checkGlob(v string) error {
-	// Two ** in one pattern are plenty, and keep the search for a match short.
-	if _, err := path.Match(v, ""); err != nil || len(v) > maxBuildPath || strings.Count(v, "**") > 2 || strings.ContainsFunc(v, unprintable) {
+	if _, err := path.Match(v, ""); err != nil || len(v) > maxBuildPath || strings.ContainsFunc(v, unprintable) {
 		return Errorf(Invalid, "%q is no pattern, as in v* or services/web/**.", v)
 	}
 	return nil
@@ -243,7 +249,7 @@ func (s *BuildSettings) Follows(p Push) bool {
 	case !s.Enabled:
 		return false
 	case p.Tag:
-		return s.Tags != "" && matches(s.Tags, p.Ref) && checkBranch(p.Ref) == nil
+		return s.Tags != "" && matches(s.Tags, p.Ref) && isBranch(p.Ref)
 	default:
 		return p.Ref == s.Branch
 	}
@@ -266,20 +272,27 @@ func matches(pattern, name string) bool {
 	return matchParts(strings.Split(strings.Trim(pattern, "/"), "/"), strings.Split(name, "/"))
 }
 
+// matchParts goes on from the last ** alone when a part does not fit: what came before it can stay where it was found first.
 func matchParts(pattern, name []string) bool {
-	switch {
-	case len(pattern) == 0:
-		return true // all of the pattern fits a folder of the path, or the path itself
-	case pattern[0] == "**":
-		for i := range len(name) + 1 {
-			if matchParts(pattern[1:], name[i:]) {
-				return true
+	p, n := 0, 0
+	again, from := -1, 0 // where to go on, in pattern and name; -1: there was no **
+	for p < len(pattern) {
+		if pattern[p] == "**" {
+			p++
+			again, from = p, n
+			continue
+		}
+		if n < len(name) {
+			if ok, err := path.Match(pattern[p], name[n]); err == nil && ok {
+				p, n = p+1, n+1
+				continue
 			}
 		}
-		return false
-	case len(name) == 0:
-		return false
+		if again < 0 || from >= len(name) {
+			return false
+		}
+		from++
+		p, n = again, from
 	}
-	ok, err := path.Match(pattern[0], name[0])
-	return err == nil && ok && matchParts(pattern[1:], name[1:])
+	return true // all of the pattern fits a folder of the path, or the path itself
 }

@@ -1,6 +1,7 @@
 package kovra
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -14,6 +15,18 @@ type DeployTarget struct {
 
 // IsZero reports whether no target is set.
 func (t DeployTarget) IsZero() bool { return t == DeployTarget{} }
+
+// String names the Deployment for people, as in prod/web (container app).
+func (t DeployTarget) String() string {
+	switch {
+	case t.IsZero():
+		return "none"
+	case t.Container == "":
+		return t.Namespace + "/" + t.Deployment
+	default:
+		return fmt.Sprintf("%s/%s (container %s)", t.Namespace, t.Deployment, t.Container)
+	}
+}
 
 // DeploymentKind says why an image is deployed.
 type DeploymentKind string
@@ -98,6 +111,7 @@ func (d *Deployment) Observe(c ClusterRun, now time.Time) bool {
 		if d.FinishedAt.IsZero() {
 			d.FinishedAt = now
 		}
+		closeSteps(d.Steps, c.Status)
 	}
 	return d.Phase != old.Phase || d.Status != old.Status || d.Reason != old.Reason || d.Message != old.Message || d.From != old.From ||
 		!d.StartedAt.Equal(old.StartedAt) || !slices.EqualFunc(d.Steps, old.Steps, sameStep)
@@ -107,6 +121,7 @@ func (d *Deployment) Observe(c ClusterRun, now time.Time) bool {
 func (d *Deployment) End(s BuildStatus, reason, message string, now time.Time) {
 	d.Status, d.Reason, d.Message = s, reason, message
 	d.Phase, d.FinishedAt = PhaseEnded, now
+	closeSteps(d.Steps, s)
 }
 
 // TargetState is a Deployment as the cluster has it now.
