@@ -26,6 +26,22 @@ func (s BuildStatus) Final() bool {
 	return s == BuildSucceeded || s == BuildFailed || s == BuildCancelled
 }
 
+// Status is GitLab's word that says the same, as steps and logs have it.
+func (s BuildStatus) Status() Status {
+	switch s {
+	case BuildPending:
+		return Pending
+	case BuildBuilding:
+		return Running
+	case BuildSucceeded:
+		return Success
+	case BuildCancelled:
+		return Canceled
+	default:
+		return Failed
+	}
+}
+
 // BuildTrigger says why there is a build.
 type BuildTrigger string
 
@@ -140,6 +156,14 @@ type BuildCancel struct {
 
 // LogKey names the log of the build: all steps, in order.
 func (b *Build) LogKey() LogKey { return LogKey{Kind: BuildLog, Project: b.Project, ID: b.ID} }
+
+// LogSubject is what the log of the build is the log of. The address at GitLab is left to the caller.
+func (b *Build) LogSubject() LogSubject {
+	return LogSubject{
+		Name: fmt.Sprintf("%s · build #%d", b.App, b.ID), Status: b.Status.Status(), Ref: b.Spec.Branch, Commit: b.Spec.Commit,
+		StartedAt: b.StartedAt, FinishedAt: b.FinishedAt, Duration: b.Duration(),
+	}
+}
 
 // ShortSHA is the first eight characters of the commit, as GitLab shows it.
 func (b *Build) ShortSHA() string { return ShortSHA(b.Spec.Commit) }

@@ -79,6 +79,18 @@ const ResultPreviousImage = "PREVIOUS_IMAGE"
 // LogKey names the log of the deployment.
 func (d *Deployment) LogKey() LogKey { return LogKey{Kind: DeploymentLog, ID: d.ID} }
 
+// LogSubject is what the log of the deployment is the log of.
+func (d *Deployment) LogSubject() LogSubject {
+	what := "deploy to"
+	if d.Kind == RollBack {
+		what = "roll back"
+	}
+	return LogSubject{
+		Name: fmt.Sprintf("%s · %s %s", d.App, what, d.Target), Status: d.Status.Status(), Build: d.Build,
+		StartedAt: d.StartedAt, FinishedAt: d.FinishedAt, Duration: d.Duration(),
+	}
+}
+
 // Duration is how long it took; 0 while it rolls out.
 func (d *Deployment) Duration() time.Duration {
 	if d.StartedAt.IsZero() || d.FinishedAt.IsZero() {

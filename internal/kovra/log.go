@@ -15,6 +15,9 @@ const (
 	DeploymentLog LogKind = "deployment" // all steps of a deployment
 )
 
+// Steps reports whether it is a log that is followed while its steps write it, and not fetched from GitLab.
+func (k LogKind) Steps() bool { return k == BuildLog || k == DeploymentLog }
+
 // LogKey names one log.
 type LogKey struct {
 	Kind    LogKind
@@ -62,11 +65,42 @@ type LogSubject struct {
 	Stage      string        `json:"stage,omitempty"`
 	Status     Status        `json:"status,omitempty"`
 	Pipeline   int64         `json:"pipeline,omitempty"` // GitLab's id
+	Build      int64         `json:"build,omitempty"`    // that a deployment is of
 	Ref        string        `json:"ref,omitempty"`
-	URL        string        `json:"url,omitempty"` // at GitLab
+	Commit     string        `json:"commit,omitempty"` // of a build
+	URL        string        `json:"url,omitempty"`    // at GitLab
 	StartedAt  time.Time     `json:"started_at,omitzero"`
 	FinishedAt time.Time     `json:"finished_at,omitzero"`
 	Duration   time.Duration `json:"duration,omitempty"`
+}
+
+// Words for builds and deployments where they are not those of jobs.
+const (
+	shownBuilding   Shown = "Building"
+	shownSucceeded  Shown = "Succeeded"
+	shownCancelled  Shown = "Cancelled"
+	shownRollingOut Shown = "Rolling out"
+	shownRolledOut  Shown = "Rolled out"
+)
+
+// Shown is the word for how what the log is of stands.
+func (l *Log) Shown() Shown {
+	shown := l.Subject.Status.Shown()
+	deploys := l.Key.Kind == DeploymentLog
+	switch {
+	case !l.Key.Kind.Steps():
+	case shown == ShownRunning && deploys:
+		return shownRollingOut
+	case shown == ShownRunning:
+		return shownBuilding
+	case shown == ShownSuccess && deploys:
+		return shownRolledOut
+	case shown == ShownSuccess:
+		return shownSucceeded
+	case shown == ShownCanceled:
+		return shownCancelled
+	}
+	return shown
 }
 
 // LogLine is one line as it is kept: masked, valid UTF-8, no control characters

@@ -161,12 +161,15 @@ func appendString(b []byte, s string) []byte {
 
 // info is what the page knows of a log beside its lines.
 type info struct {
+	Kind      kovra.LogKind `json:"kind"`
 	Name      string        `json:"name"`
 	Stage     string        `json:"stage"`
 	Status    kovra.Status  `json:"status"`
 	Shown     kovra.Shown   `json:"shown"`
 	Pipeline  int64         `json:"pipeline"`
+	Build     int64         `json:"build,omitempty"`
 	Ref       string        `json:"ref"`
+	Commit    string        `json:"commit,omitempty"`
 	URL       string        `json:"url"`
 	Started   string        `json:"started,omitempty"`
 	Finished  string        `json:"finished,omitempty"`
@@ -192,7 +195,8 @@ type sectionInfo struct {
 func infoOf(l kovra.Log) info {
 	s := l.Subject
 	out := info{
-		Name: s.Name, Stage: s.Stage, Status: s.Status, Shown: s.Status.Shown(), Pipeline: s.Pipeline, Ref: s.Ref,
+		Kind: l.Key.Kind, Name: s.Name, Stage: s.Stage, Status: s.Status, Shown: l.Shown(), Pipeline: s.Pipeline, Build: s.Build,
+		Ref: s.Ref, Commit: s.Commit,
 		URL: webAddress(s.URL), Duration: s.Duration.Seconds(),
 		Lines: l.Lines, Bytes: l.Bytes, Done: l.Done, Truncated: l.Truncated, Streams: l.Streams, Note: l.Note, Version: l.Version,
 	}

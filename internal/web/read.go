@@ -252,7 +252,7 @@ func (v *Viewer) text(ctx context.Context, w http.ResponseWriter, r *http.Reques
 }
 
 // settled waits a while for a log that is being fetched because it was just asked for: who saves it
-// wants to have it whole. Of a running job there is what there is.
+// wants to have it whole. Of a running job or build there is what there is.
 func (v *Viewer) settled(ctx context.Context, log kovra.Log) (kovra.Log, error) {
 	wait, cancel := context.WithTimeout(ctx, v.patience)
 	defer cancel()
@@ -273,7 +273,7 @@ func (v *Viewer) settled(ctx context.Context, log kovra.Log) (kovra.Log, error) 
 	}
 }
 
-// fileName names the file to be saved: letters and digits that every system can write.
+// fileName names the file to be saved: letters and digits that every system can write. The name of a build has its number in it.
 func fileName(log kovra.Log) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
@@ -282,7 +282,13 @@ func fileName(log kovra.Log) string {
 		}
 		return '-'
 	}, log.Subject.Name)
+	if log.Key.Kind.Steps() {
+		name = strings.Join(strings.FieldsFunc(name, func(r rune) bool { return r == '-' }), "-")
+	}
 	name = strings.Trim(name[:min(len(name), 80)], ".-")
+	if name != "" && log.Key.Kind == kovra.BuildLog {
+		return name + ".log"
+	}
 	if name == "" {
 		name = string(log.Key.Kind)
 	}

@@ -18,6 +18,7 @@ type refusal struct {
 	text   string        // what is the matter, for people
 	hint   string        // what they can do
 	url    string        // at GitLab, where they can do it; may be ""
+	named  string        // what that address is called
 	after  time.Duration // when to try again; 0: it is not said
 }
 
@@ -38,12 +39,16 @@ var errNoSuchLink = &refusal{
 }
 
 func (v *Viewer) tooOld(log kovra.Log) *refusal {
-	return &refusal{
+	no := &refusal{
 		status: http.StatusGone,
 		text:   "This log is no longer kept. Logs are kept for " + span(v.Retention) + ".",
 		hint:   "GitLab may still have it. If it does not, run the job again to get a new log.",
-		url:    webAddress(log.Subject.URL),
+		url:    webAddress(log.Subject.URL), named: "View the job in GitLab",
 	}
+	if log.Key.Kind.Steps() {
+		no.hint, no.named = "It was kept nowhere else. Build or deploy again to get a new log.", "View in GitLab"
+	}
+	return no
 }
 
 // span writes a time for people.
@@ -125,7 +130,7 @@ var refusalPage = template.Must(template.New("").Parse(`<!doctype html>
 <main class="refusal" data-test="refusal">
 <h1>{{.Text}}</h1>
 {{with .Hint}}<p>{{.}}</p>
-{{end}}{{with .URL}}<p><a href="{{.}}" rel="noreferrer">View the job in GitLab</a></p>
+{{end}}{{with .URL}}<p><a href="{{.}}" rel="noreferrer">{{$.Named}}</a></p>
 {{end}}</main>
 </body>
 </html>
@@ -135,9 +140,9 @@ var refusalPage = template.Must(template.New("").Parse(`<!doctype html>
 func (v *Viewer) refusePage(w http.ResponseWriter, r *http.Request, no *refusal) {
 	no.head(w, kindHTML)
 	err := refusalPage.Execute(w, struct {
-		Text, Hint, URL string
-		Address         func(string) string
-	}{no.text, no.hint, no.url, v.shell.address})
+		Text, Hint, URL, Named string
+		Address                func(string) string
+	}{no.text, no.hint, no.url, no.named, v.shell.address})
 	if err != nil {
 		v.Log.DebugContext(r.Context(), "a refusal was not read", "err", err)
 	}

@@ -98,7 +98,11 @@ func (w *world) follow(ctx context.Context, rest string, header ...string) reade
 }
 
 func (w *world) connect(ctx context.Context, rest string, header ...string) (reader, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url("/stream"+rest), nil)
+	return w.connectTo(ctx, w.url("/stream"+rest), header...)
+}
+
+func (w *world) connectTo(ctx context.Context, url string, header ...string) (reader, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return reader{}, err
 	}

@@ -1,5 +1,5 @@
 // Package web is the log viewer: the page that shows a whole log in a browser, and the
-// addresses from which the page and other programs read it, live while a job runs.
+// addresses from which the page and other programs read it, live while a job or build runs.
 //
 // It is used by mounting [Viewer.Handler] at /logs/ and /viewer/; [Viewer.Stop] ends the
 // streams before the server drains. A link opens one log for whoever has it. That
@@ -32,7 +32,7 @@ const (
 type Options struct {
 	DB   *storage.DB
 	Logs *storage.Logs
-	// Retention is how long a log may be read after its job ended; 90 days.
+	// Retention is how long a log may be read after its job or build ended; 90 days.
 	Retention time.Duration
 	Log       *slog.Logger
 	// Heartbeat is how often a stream shows that it is alive; 15 s.

@@ -211,7 +211,7 @@ func TestInfo(t *testing.T) {
 	var got, want map[string]any
 	w.must(json.Unmarshal([]byte(w.get("/info")), &got))
 	delete(got, "version")
-	w.must(json.Unmarshal([]byte(`{"name":"unit","stage":"test","status":"canceling","shown":"Running","pipeline":12,"ref":"main","url":"",
+	w.must(json.Unmarshal([]byte(`{"kind":"job","name":"unit","stage":"test","status":"canceling","shown":"Running","pipeline":12,"ref":"main","url":"",
 		"started":"2026-03-01T11:00:00.005Z","duration":1.5,"lines":3,"bytes":6,"done":false,"truncated":false,"streams":true,"note":"a <note>",
 		"sections":[{"from":1,"to":2,"depth":1,"collapsed":true,"open":false}]}`), &want))
 	if diff := cmp.Diff(want, got); diff != "" {

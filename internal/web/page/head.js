@@ -47,13 +47,16 @@ export class Head {
 	}
 
 	#facts() {
-		const { stage, pipeline, ref } = this.#info;
+		const { stage, pipeline, build, ref, commit } = this.#info;
 		const { meta } = this.#parts;
-		const facts = [[stage, "Stage"], [pipeline ? "#" + pipeline : "", "Pipeline"], [ref, "Branch or tag"]];
-		meta.replaceChildren(...facts.filter(([text]) => text).map(([text, title]) => {
+		const facts = [
+			[stage, "Stage"], [pipeline ? "#" + pipeline : "", "Pipeline"], [build ? "build #" + build : "", "Image"],
+			[ref, "Branch or tag"], [(commit || "").slice(0, 8), "Commit", commit],
+		];
+		meta.replaceChildren(...facts.filter(([text]) => text).map(([text, title, whole]) => {
 			const fact = document.createElement("span");
 			fact.textContent = text;
-			fact.title = title + ": " + text;
+			fact.title = title + ": " + (whole || text);
 			return fact;
 		}));
 	}

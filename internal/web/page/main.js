@@ -145,7 +145,8 @@ function trouble(error) {
 // showState says why there are no lines, where there are none.
 function showState() {
 	head.lines(log.total);
-	const waiting = info.status === "running" ? "Waiting for the first lines…" : "Fetching the log…";
+	// What steps write is followed, not fetched.
+	const waiting = info.status === "running" || info.kind !== "job" ? "Waiting for the first lines…" : "Fetching the log…";
 	const empty = log.total === 0;
 	$("state").hidden = !empty;
 	$("state").textContent = empty ? (info.note || (info.done ? "This log is empty." : waiting)) : "";
