@@ -22,6 +22,7 @@ type Hook struct {
 	URL          string
 	Secret       string // sent by GitLab as X-Gitlab-Token
 	SigningToken string // whsec_…; GitLab signs with it where it can
+	Tags         bool   // events of tags are wanted too
 }
 
 // FoundHook is the webhook that a project has.
@@ -32,7 +33,7 @@ type FoundHook struct {
 }
 
 // EnsureHook makes the project's webhook, or mends the one that has our URL:
-// events of pipelines, jobs and pushes, our secrets, certificates checked; other
+// events of pipelines, jobs and pushes, and of tags if wanted, our secrets, certificates checked; other
 // events that somebody switched on stay on. Class: by precondition; it looks
 // for our URL first, so it may be repeated after any error, and none is Unclear.
 // Denied: the token may not manage webhooks.
@@ -50,7 +51,7 @@ func (c *Client) EnsureHook(ctx context.Context, projectID int64, h Hook) (Found
 	made, err := fetch(ctx, c, hookCall(h), func(o gl.RequestOptionFunc) (*gl.ProjectHook, *gl.Response, error) {
 		return c.gl.Projects.AddProjectHook(projectID, &gl.AddProjectHookOptions{
 			Name: new(hookName), URL: &h.URL, Token: optional(h.Secret), SigningToken: optional(h.SigningToken),
-			PipelineEvents: new(true), JobEvents: new(true), PushEvents: new(true), EnableSSLVerification: new(true),
+			PipelineEvents: new(true), JobEvents: new(true), PushEvents: new(true), TagPushEvents: ifSet(h.Tags), EnableSSLVerification: new(true),
 		}, o)
 	})
 	if err != nil {
@@ -87,7 +88,7 @@ func (c *Client) editHook(ctx context.Context, projectID, id int64, h Hook) erro
 	_, err := fetch(ctx, c, hookCall(h), func(o gl.RequestOptionFunc) (*gl.ProjectHook, *gl.Response, error) {
 		return c.gl.Projects.EditProjectHook(projectID, id, &gl.EditProjectHookOptions{
 			URL: &h.URL, Token: optional(h.Secret), SigningToken: optional(h.SigningToken),
-			PipelineEvents: new(true), JobEvents: new(true), PushEvents: new(true), EnableSSLVerification: new(true),
+			PipelineEvents: new(true), JobEvents: new(true), PushEvents: new(true), TagPushEvents: ifSet(h.Tags), EnableSSLVerification: new(true),
 		}, o)
 	})
 	return err
@@ -117,6 +118,14 @@ func hookDenied(err error) error {
 			"); that needs the role Maintainer.",
 		Err: err,
 	}
+}
+
+// ifSet leaves alone what is not wanted.
+func ifSet(v bool) *bool {
+	if !v {
+		return nil
+	}
+	return &v
 }
 
 func optional(s string) *string {

@@ -56,6 +56,21 @@ func TestEnsureHookMends(t *testing.T) {
 	}
 }
 
+// Events of tags come where they are wanted, and stay.
+func TestEnsureHookTags(t *testing.T) {
+	w := newWorld(t)
+	tags := func() bool { return w.sim.Hooks(w.web.ID)[0].Events["tag_push_events"] }
+	for _, tt := range []struct{ ask, want bool }{{false, false}, {true, true}, {false, true}} {
+		h := ours
+		h.Tags = tt.ask
+		_, err := w.EnsureHook(t.Context(), w.web.ID, h)
+		must(t, err)
+		if tags() != tt.want {
+			t.Errorf("asked %t: events of tags %t, want %t", tt.ask, tags(), tt.want)
+		}
+	}
+}
+
 func TestEnsureHookSigned(t *testing.T) {
 	w := newWorld(t)
 	signed := Hook{URL: ours.URL, SigningToken: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
