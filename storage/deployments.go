@@ -117,29 +117,22 @@ func (tx *Tx) SaveBuildSettings(s kovra.BuildSettings, head string) error {
 	if err != nil {
 		return err
 	}
-	if old.Enabled && s.Enabled && old.Branch == s.Branch {
-		if head, err = tx.BuildHead(s.App); err != nil {
-			return err
-		}
-	}
+	keep := old.Enabled && s.Enabled && old.Branch == s.Branch
 	doc, err := encode(s)
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec(`INSERT INTO build_settings (app, head, doc) VALUES (?, ?, ?)
-		ON CONFLICT (app) DO UPDATE SET head = excluded.head, doc = excluded.doc`, s.App, head, doc)
+	_, err = tx.exec(`INSERT INTO build_settings (app, head, doc) VALUES (?1, ?2, ?3)
+		ON CONFLICT (app) DO UPDATE SET head = CASE WHEN ?4 THEN build_settings.head ELSE excluded.head END, doc = excluded.doc`,
+		s.App, head, doc, flag(keep))
 	if err != nil {
 		return err
 	}
 	return tx.bumpThreadsOf(s.App)
 }
 
-// BuildHead is the commit that the app's branch was last seen at; "" if it was not.
+// BuildHead is the commit that the app's branch was last seen at; "" if it was not, or there was no such branch.
 func (tx *Tx) BuildHead(app string) (string, error) {
-	var head string
-	err := tx.row("SELECT head FROM build_settings WHERE app = ?", app).Scan(&head)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
+	head, _, err := tx.headOf(app)
 	return head, err
 }

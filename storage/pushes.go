@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -26,8 +27,8 @@ func refOf(name string, tag bool) string {
 
 // TakePush folds a push, as a webhook told it or a re-read found it. Each app of the project whose settings want it gets
 // one build of that commit, however often and in whichever order pushes are told: one that is known does nothing, and one
-// that is older than where the branch is now moves nothing back and supersedes nothing. Where a webhook seems
-// to be lost the project is read again soon.
+// that is older than where the branch is now moves nothing back and supersedes nothing. After a push out of order the
+// project is read again soon, which settles where the branch is.
 func (tx *Tx) TakePush(p kovra.Push) (kovra.PushTaken, error) {
 	var taken kovra.PushTaken
 	apps, err := tx.AppsOfProject(p.Project)
@@ -147,7 +148,7 @@ type move int
 
 const (
 	moveKnown move = iota // told before, or the branch is there already
-	moveOlder             // the branch has moved on from there
+	moveOlder             // the branch has moved on from there, as it seems
 	moveNewer
 	moveJump // newer, and something is missing before it
 )
@@ -155,18 +156,20 @@ const (
 // moveHead records a push of the app's branch. GitLab tells no time of a push; what is newer is seen from what was pushed
 // upon what.
 func (tx *Tx) moveHead(app string, p kovra.Push) (move, error) {
-	head, err := tx.BuildHead(app)
+	head, known, err := tx.headOf(app)
 	if err != nil {
 		return moveKnown, err
 	}
 	if p.Read {
-		return tx.readHead(app, p, head)
+		return tx.readHead(app, p, head, known)
 	}
 	seen, err := tx.int("SELECT 1 FROM build_moves WHERE app = ? AND ref = ? AND before = ? AND after = ?", app, p.Ref, p.Before, p.After)
 	if err != nil || seen != 0 {
 		return moveKnown, err
 	}
-	left, err := tx.int("SELECT 1 FROM build_moves WHERE app = ? AND ref = ? AND before IN (?, ?) LIMIT 1", app, p.Ref, p.After, p.Before)
+	// It was left already, if something was pushed upon it; and so was what it was pushed upon, if the branch is known to have been there.
+	left, err := tx.int(`SELECT 1 FROM build_moves WHERE app = ?1 AND ref = ?2 AND before IN (?3, ?4)
+		UNION ALL SELECT 1 FROM build_moves WHERE app = ?1 AND ref = ?2 AND after = ?4 LIMIT 1`, app, p.Ref, p.After, p.Before)
 	if err != nil {
 		return moveKnown, err
 	}
@@ -179,8 +182,8 @@ func (tx *Tx) moveHead(app string, p kovra.Push) (move, error) {
 	case p.Before == head:
 		return moveNewer, tx.setHead(app, p.After)
 	case left != 0:
-		return moveOlder, nil
-	case head == "":
+		return moveOlder, tx.RereadProject(p.Project)
+	case !known:
 		return moveNewer, tx.setHead(app, p.After)
 	}
 	// What lies between is not known: it may still come, and then is older, or is lost, or this push itself is late.
@@ -188,12 +191,12 @@ func (tx *Tx) moveHead(app string, p kovra.Push) (move, error) {
 }
 
 // readHead takes where a branch really is. What it had when it was first looked at is not built by itself.
-func (tx *Tx) readHead(app string, p kovra.Push, head string) (move, error) {
-	switch head {
-	case p.After:
-		return moveKnown, nil
-	case "":
+func (tx *Tx) readHead(app string, p kovra.Push, head string, known bool) (move, error) {
+	switch {
+	case !known:
 		return moveKnown, tx.setHead(app, p.After)
+	case p.After == head:
+		return moveKnown, nil
 	}
 	return moveNewer, errors.Join(tx.addMove(app, p.Ref, head, p.After), tx.setHead(app, p.After))
 }
@@ -212,14 +215,29 @@ func (tx *Tx) addMove(app, ref, before, after string) error {
 	return err
 }
 
+// noBranch is stored as the head where the branch is known not to be there.
+const noBranch = "-"
+
+// headOf is the commit that the app's branch was last seen at: "" and known where there was no such branch.
+func (tx *Tx) headOf(app string) (head string, known bool, err error) {
+	err = tx.row("SELECT head FROM build_settings WHERE app = ?", app).Scan(&head)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "", false, nil
+	case head == noBranch:
+		return "", true, err
+	}
+	return head, head != "", err
+}
+
 func (tx *Tx) setHead(app, commit string) error {
-	_, err := tx.exec("UPDATE build_settings SET head = ? WHERE app = ?", commit, app)
+	_, err := tx.exec("UPDATE build_settings SET head = ? WHERE app = ?", cmp.Or(commit, noBranch), app)
 	return err
 }
 
 // forgetHead forgets where the app's branch was and how it moved: it has another project, or is gone.
 func (tx *Tx) forgetHead(app string) error {
-	if err := tx.setHead(app, ""); err != nil {
+	if _, err := tx.exec("UPDATE build_settings SET head = '' WHERE app = ?", app); err != nil {
 		return err
 	}
 	_, err := tx.exec("DELETE FROM build_moves WHERE app = ?", app)

@@ -38,7 +38,7 @@ CREATE INDEX deployments_dirty ON deployments (id) WHERE driven_version < versio
 
 CREATE TABLE build_settings (
     app  TEXT PRIMARY KEY,
-    head TEXT NOT NULL, -- the commit that the branch was last seen at; '': not seen, or there is no such branch
+    head TEXT NOT NULL, -- the commit that the branch was last seen at; '-': there is no such branch; '': not known
     doc  TEXT NOT NULL
 );
 
@@ -51,6 +51,7 @@ CREATE TABLE build_moves (
     after  TEXT NOT NULL, -- '': it was deleted
     UNIQUE (app, ref, before, after)
 );
+CREATE INDEX build_moves_after ON build_moves (app, ref, after);
 
 ALTER TABLE actions ADD COLUMN build BIGINT NOT NULL DEFAULT 0; -- 0: not about a build
 CREATE INDEX actions_build ON actions (build) WHERE build <> 0;

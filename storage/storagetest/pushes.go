@@ -71,7 +71,7 @@ type pushCase struct {
 	pushes []kovra.Push
 	want   []string
 	end    int
-	reread bool // a webhook seems to be missing
+	reread bool // a push was out of order
 }
 
 // m is a push of main.
@@ -91,7 +91,8 @@ var pushCases = map[string]pushCase{
 	"what was there":         {1, []kovra.Push{read(1), m(5, 1), read(1)}, nil, 1, false},
 	"a lost webhook":         {1, []kovra.Push{read(2)}, []string{"2 Pending"}, 2, false},
 	"a webhook that is late": {1, []kovra.Push{read(2), m(1, 2)}, []string{"2 Pending"}, 2, false},
-	"two that are late":      {1, []kovra.Push{read(3), m(2, 3), m(1, 2)}, []string{"3 Pending", "2 superseded by 1"}, 3, false},
+	"two that are late":      {1, []kovra.Push{read(3), m(2, 3), m(1, 2)}, []string{"3 Pending", "2 superseded by 1"}, 3, true},
+	"all are late":           {1, []kovra.Push{read(5), m(1, 2), m(2, 3), m(3, 4), m(4, 5)}, []string{"5 Pending", "2 superseded by 1", "3 superseded by 1", "4 superseded by 1"}, 5, true},
 	"one of two is lost":     {1, []kovra.Push{m(2, 3)}, []string{"3 Pending"}, 3, true},
 	"other branch":           {1, []kovra.Push{move("next", 1, 2)}, nil, 1, false},
 	"deleted":                {1, []kovra.Push{m(1, 0)}, nil, 0, false},
