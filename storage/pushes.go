@@ -44,7 +44,7 @@ func (tx *Tx) TakePush(p kovra.Push) (kovra.PushTaken, error) {
 			continue
 		}
 		taken.Heard = true
-		moved, built := false, false
+		var moved, built bool
 		if p.Tag {
 			built, err = tx.buildPush(s, p, pushKey(s.App, p), false)
 		} else {

@@ -119,7 +119,7 @@ func TestServeTellsAllProblems(t *testing.T) {
 	t.Setenv("KOVRA_LISTEN", "nowhere")
 	t.Setenv("KOVRA_LOG_LEVEL", "loud")
 	t.Setenv("KOVRA_SLACK_BOT_TOKN", "xoxb-secret")
-	t.Setenv("KOVRA_REGISTRY", "registry.example")
+	t.Setenv("KOVRA_REGISTRY", "https://registry.example")
 	_, err := call(t, "serve")
 	if err == nil {
 		t.Fatal("it serves")
