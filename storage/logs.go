@@ -45,6 +45,7 @@ type Logs struct {
 	watches watches
 
 	onChange func(id int64)
+	onSteps  func(id int64)
 	damaged  atomic.Bool // it was met, and told
 }
 
@@ -96,7 +97,7 @@ func openLogs(ctx context.Context, o LogsOptions, path string) (*Logs, error) {
 		sql: pool, o: o, pack: pack,
 		writer: make(chan *conn, 1), readers: make(chan *conn, readers), closed: make(chan struct{}),
 		cache: newChunkCache(), touches: newTouches(), watches: newWatches(),
-		onChange: func(int64) {},
+		onChange: func(int64) {}, onSteps: func(int64) {},
 	}
 	if err := l.start(ctx, path); err != nil {
 		return nil, errors.Join(err, pool.Close())
@@ -161,9 +162,21 @@ func (l *Logs) Close() error {
 	return errors.Join(append(errs, l.sql.Close())...)
 }
 
-// OnChange sets who hears of logs that the loops may have to look at: those newly wanted or
+// OnChange sets who hears of logs of jobs that the loops may have to look at: those newly wanted or
 // read, or to be looked at sooner. It is set once, before use; fn must not block and must not call the store.
 func (l *Logs) OnChange(fn func(id int64)) { l.onChange = fn }
+
+// OnSteps is OnChange for the logs of builds and deployments.
+func (l *Logs) OnSteps(fn func(id int64)) { l.onSteps = fn }
+
+// notify tells the loop that a log belongs to.
+func (l *Logs) notify(log *kovra.Log) {
+	if log.Key.Kind.Steps() {
+		l.onSteps(log.ID)
+	} else {
+		l.onChange(log.ID)
+	}
+}
 
 // update runs fn in a transaction of the one writer.
 func (l *Logs) update(ctx context.Context, fn func(*Tx) error) (err error) {

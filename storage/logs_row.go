@@ -113,7 +113,7 @@ func (l *Logs) Touch(ctx context.Context, key kovra.LogKey) (kovra.Log, error) {
 		l.watches.tell(g.Log)
 	}
 	if !g.Done {
-		l.onChange(g.ID)
+		l.notify(&g.Log)
 	}
 	return g.Log, nil
 }
@@ -198,7 +198,7 @@ func (l *Logs) Note(ctx context.Context, id int64, change func(*kovra.Log)) erro
 	}
 	l.watches.tell(g.Log)
 	if !g.Done && stamp(g.NextAt) < next {
-		l.onChange(id)
+		l.notify(&g.Log)
 	}
 	return nil
 }

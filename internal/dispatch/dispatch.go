@@ -1,10 +1,12 @@
 // Package dispatch makes the world match the state: it carries out what people
 // asked for, asks GitLab where a webhook left a doubt, reads the logs of
-// failed jobs, and keeps those that are read or to be kept.
+// failed jobs, keeps those that are read or to be kept, and brings builds and deployments
+// from wanted to done on a cluster.
 //
-// Its four reconcilers are run by loops: [Runs] for pipelines, [Actions] for
-// wishes, [Projects] for what no webhook told, [Logs] for logs. Each gets a key, reads the
-// present from storage, talks to GitLab and writes what came of it back. The
+// Its reconcilers are run by loops: [Runs] for pipelines, [Actions] for
+// wishes, [Projects] for what no webhook told, [Logs] for the logs of jobs, [Builds] and [Deployments]
+// for what runs on the cluster, [StepLogs] for what their steps write. Each gets a key, reads the
+// present from storage, talks to GitLab or the cluster and writes what came of it back. The
 // permission of an action is checked here, right before its effect.
 //
 // It never talks to Slack about what happened (the projector shows state), except to
@@ -12,6 +14,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -64,6 +67,12 @@ type Hook struct {
 	Ours    bool // we made it, now or before
 }
 
+// Commits looks up single commits.
+type Commits interface {
+	// Commit is what a branch, tag or commit id stands for now; NotFound when there is no such.
+	Commit(ctx context.Context, project int64, ref string) (kovra.Commit, error)
+}
+
 // Gate answers whether a person may do a thing; nil, or an error of kind Denied or Unavailable.
 type Gate interface {
 	May(ctx context.Context, p kovra.Person, need kovra.Permission, app string) error
@@ -84,6 +93,13 @@ type World struct {
 	Links     Links
 	Gate      Gate
 	Channels  Channels
+
+	// Cluster is nil where no cluster is configured: builds are off then. The other
+	// three are set where it is.
+	Cluster Cluster
+	Steps   Steps
+	Targets Targets
+	Commits Commits
 }
 
 // Options say how patient to be. Zero values give the defaults.
@@ -98,6 +114,13 @@ type Options struct {
 
 	Retention time.Duration     // how old a job may be for its log to be fetched; 90 days
 	Knowledge *joblog.Knowledge // what errors look like; nil: as joblog knows it
+
+	BuildsAtOnce int    // that may be under way; 4
+	Registry     string // image prefix of apps that have none of their own; "": none
+
+	LookAgain time.Duration // a build or deployment of which the cluster told nothing is looked at; 2 min
+	Notice    time.Duration // for how long the news of a failed step wait for its log; 30 s
+	Tail      time.Duration // between two pictures of the newest lines of a build; 5 s
 }
 
 func (o Options) withDefaults() Options {
@@ -111,6 +134,10 @@ func (o Options) withDefaults() Options {
 	set(&o.GiveUp, 10*time.Minute)
 	set(&o.LookFor, 20*time.Second)
 	set(&o.Retention, 90*24*time.Hour)
+	set(&o.LookAgain, 2*time.Minute)
+	set(&o.Notice, 30*time.Second)
+	set(&o.Tail, 5*time.Second)
+	o.BuildsAtOnce = cmp.Or(max(o.BuildsAtOnce, 0), 4)
 	return o
 }
 
