@@ -28,6 +28,9 @@ type Options struct {
 	Mask *Masker
 	// Knowledge tells errors from other lines; nil: what is built in.
 	Knowledge *Knowledge
+	// Plain: the log is text in lines and nothing else. What looks like a stamp or a section marker in it
+	// is the text of a line.
+	Plain bool
 	// Each, if set, is called with every line of the log in order, masked, with its colours
 	// and with Suspect, before Cut goes on to the next. Its error ends Cut.
 	Each func(Line) error
@@ -111,7 +114,7 @@ func Cut(ctx context.Context, r io.Reader, o Options) (Excerpt, error) {
 		}
 		return r.Read(p)
 	})
-	scan.paint = o.Each != nil
+	scan.paint, scan.plain = o.Each != nil, o.Plain
 	c := newCutter(scan, k, o.withDefaults())
 	for {
 		line, err := scan.next()

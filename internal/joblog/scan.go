@@ -68,6 +68,7 @@ type scanner struct {
 	n         int
 	open      bool // the log has ended; the lines to come may not be whole
 	paint     bool // colours are wanted
+	plain     bool // there are neither stamps nor sections
 	canvas    canvas
 	sections  sections
 	header    bool // the next line is the title of the section just opened
@@ -133,7 +134,7 @@ func (s *scanner) entry() (direct bool, err error) {
 	}
 	if escapes && len(text) > 0 && s.r == s.w && !s.visible(text) {
 		text = bytes.Clone(text) // looking on may write over it
-		if s.ends() && !bytes.Contains(text, sectionWord) {
+		if s.ends() && !s.plain && !bytes.Contains(text, sectionWord) {
 			return false, nil // the colour reset with which traces end is not a line
 		}
 	}
@@ -151,7 +152,7 @@ func (s *scanner) entry() (direct bool, err error) {
 		s.enqueue(text, st, true)
 		return false, nil
 	}
-	if escapes || returns || s.header || maybeMarker(text) {
+	if escapes || returns || s.header || !s.plain && maybeMarker(text) {
 		s.split(text, st)
 		return false, nil
 	}
@@ -223,6 +224,10 @@ func (s *scanner) enqueue(text []byte, st stamp, done bool) {
 // is a line of its own; a line that held nothing but markers is none.
 func (s *scanner) split(text []byte, st stamp) {
 	s.begin()
+	if s.plain {
+		s.push(text, st)
+		return
+	}
 	found := false
 	from := 0
 	for pos := 0; ; {
@@ -401,7 +406,7 @@ func (s *scanner) fill() {
 func (s *scanner) takeStamp(line []byte) (stamp, []byte) {
 	if !s.decided {
 		s.decided = true
-		s.stamped = parseStamp(line).ok
+		s.stamped = !s.plain && parseStamp(line).ok
 	}
 	if !s.stamped {
 		return stamp{}, line
