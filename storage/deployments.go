@@ -33,6 +33,11 @@ func (tx *Tx) DeploymentsOf(build int64) ([]kovra.Deployment, error) {
 	return list(tx, tx.scanDeployment, "SELECT "+deploymentColumns+" FROM deployments WHERE build = ? ORDER BY id", build)
 }
 
+// DeploymentsOfApp returns the newest deployments of an app, newest first.
+func (tx *Tx) DeploymentsOfApp(app string, limit int) ([]kovra.Deployment, error) {
+	return list(tx, tx.scanDeployment, "SELECT "+deploymentColumns+" FROM deployments WHERE app = ? ORDER BY id DESC LIMIT ?", app, limit)
+}
+
 // LastDeployment returns the newest deployment of an app; [kovra.NotFound] if there was none.
 func (tx *Tx) LastDeployment(app string) (kovra.Deployment, error) {
 	d, err := tx.scanDeployment(tx.row("SELECT "+deploymentColumns+" FROM deployments WHERE app = ? ORDER BY id DESC LIMIT 1", app))
@@ -75,7 +80,7 @@ func (tx *Tx) SaveDeployment(d *kovra.Deployment) error {
 			return err
 		}
 		for _, o := range open {
-			if o.Target == d.Target {
+			if o.Target.Same(d.Target) {
 				tx.touch(kovra.RefDeployment, o.ID)
 			}
 		}

@@ -169,6 +169,9 @@ func (l *Logs) OnChange(fn func(id int64)) { l.onChange = fn }
 // OnSteps is OnChange for the logs of builds and deployments.
 func (l *Logs) OnSteps(fn func(id int64)) { l.onSteps = fn }
 
+// KickSteps has the log of a build or deployment looked at soon.
+func (l *Logs) KickSteps(id int64) { l.onSteps(id) }
+
 // notify tells the loop that a log belongs to.
 func (l *Logs) notify(log *kovra.Log) {
 	if log.Key.Kind.Steps() {

@@ -18,12 +18,22 @@ const mostSections = 10_000
 // kept of a log nothing is added: full is then true, the log Truncated. A gap between what is kept and the first
 // line is an error, after which nothing of lines is kept.
 func (l *Logs) Append(ctx context.Context, id int64, lines []kovra.LogLine) (full bool, err error) {
+	return l.append(ctx, id, lines, nil)
+}
+
+// AppendAt is Append for a log that is followed: cursor, from where its source is read on, is
+// kept in the same transaction as the lines.
+func (l *Logs) AppendAt(ctx context.Context, id int64, lines []kovra.LogLine, cursor string) (full bool, err error) {
+	return l.append(ctx, id, lines, &cursor)
+}
+
+func (l *Logs) append(ctx context.Context, id int64, lines []kovra.LogLine, cursor *string) (full bool, err error) {
 	for i := range lines {
 		if lines[i].N != lines[0].N+i || lines[i].N < 1 {
 			return false, fmt.Errorf("append to log %d: line %d is followed by line %d", id, lines[max(i, 1)-1].N, lines[i].N)
 		}
 	}
-	a := appending{logs: l}
+	a := appending{logs: l, cursor: cursor}
 	err = l.update(ctx, func(tx *Tx) (err error) {
 		if a.log, err = logByID(tx, id); err != nil {
 			return err
@@ -50,6 +60,8 @@ type appending struct {
 	grow *growing
 	old  int64 // size on disk of the chunk that is replaced
 	tail *chunk
+	// cursor is where the source is read on from; nil: it is not followed.
+	cursor *string
 }
 
 func (a *appending) run(tx *Tx, lines []kovra.LogLine) error {
@@ -59,7 +71,14 @@ func (a *appending) run(tx *Tx, lines []kovra.LogLine) error {
 	if len(lines) > 0 {
 		lines = lines[min(len(lines), a.log.Lines+1-lines[0].N):]
 	}
-	if len(lines) == 0 || a.log.Truncated {
+	moved := a.cursor != nil && *a.cursor != a.log.Cursor
+	if moved {
+		a.log.Cursor = *a.cursor
+	}
+	if a.log.Truncated {
+		lines = nil
+	}
+	if len(lines) == 0 && !moved {
 		return nil
 	}
 	lines = a.within(lines)

@@ -24,10 +24,11 @@ type logDoc struct {
 	Note      string           `json:"note,omitempty"`
 	Pause     time.Duration    `json:"pause,omitempty"`
 	Sections  int              `json:"sections,omitempty"`
+	Cursor    string           `json:"cursor,omitempty"`
 }
 
 func (g *keptLog) doc() (string, error) {
-	return encode(logDoc{g.Subject, g.Truncated, g.Streams, g.Note, g.Pause, g.sections})
+	return encode(logDoc{g.Subject, g.Truncated, g.Streams, g.Note, g.Pause, g.sections, g.Cursor})
 }
 
 func scanLog(s scanner) (keptLog, error) {
@@ -41,7 +42,7 @@ func scanLog(s scanner) (keptLog, error) {
 	var d logDoc
 	err = decode(doc, &d)
 	g.Subject, g.Truncated, g.Streams, g.Note, g.Pause, g.sections = d.Subject, d.Truncated, d.Streams, d.Note, d.Pause, d.Sections
-	g.Done, g.Kept = done != 0, kept != 0
+	g.Done, g.Kept, g.Cursor = done != 0, kept != 0, d.Cursor
 	g.ReadAt, g.CreatedAt, g.NextAt = unstamp(read), unstamp(created), unstamp(next)
 	return g, err
 }
@@ -121,8 +122,24 @@ func (l *Logs) Touch(ctx context.Context, key kovra.LogKey) (kovra.Log, error) {
 // Keep wants the log also if nobody reads it. Its row is made if need be. The loops are not told: the
 // caller fetches it, or [Logs.Open] gives it its turn. An empty subject leaves what was known.
 func (l *Logs) Keep(ctx context.Context, key kovra.LogKey, subject kovra.LogSubject) (kovra.Log, error) {
+	log, _, err := l.keep(ctx, key, subject)
+	return log, err
+}
+
+// Follow is [Logs.Keep] for a log that is followed while it is written: the loops are told of
+// one that was not kept before.
+func (l *Logs) Follow(ctx context.Context, key kovra.LogKey, subject kovra.LogSubject) (kovra.Log, error) {
+	log, fresh, err := l.keep(ctx, key, subject)
+	if fresh && !log.Done {
+		l.notify(&log)
+	}
+	return log, err
+}
+
+// keep reports also whether the log was not kept before.
+func (l *Logs) keep(ctx context.Context, key kovra.LogKey, subject kovra.LogSubject) (log kovra.Log, fresh bool, err error) {
 	var g keptLog
-	err := l.update(ctx, func(tx *Tx) (err error) {
+	err = l.update(ctx, func(tx *Tx) (err error) {
 		if g, err = makeLog(tx, key); err != nil {
 			return err
 		}
@@ -134,6 +151,7 @@ func (l *Logs) Keep(ctx context.Context, key kovra.LogKey, subject kovra.LogSubj
 			g.Subject = subject
 		}
 		doc, err := g.doc()
+		fresh = !g.Kept
 		if err != nil || doc == old && g.Kept {
 			return err
 		}
@@ -141,10 +159,10 @@ func (l *Logs) Keep(ctx context.Context, key kovra.LogKey, subject kovra.LogSubj
 		return saveLog(tx, &g)
 	})
 	if err != nil {
-		return kovra.Log{}, err
+		return kovra.Log{}, false, err
 	}
 	l.watches.tell(g.Log)
-	return g.Log, nil
+	return g.Log, fresh, nil
 }
 
 // Find returns the log of key, an error of kind NotFound if there is none.
@@ -226,16 +244,16 @@ func (l *Logs) Await(ctx context.Context, id, version int64) (kovra.Log, error) 
 	}
 }
 
-// Open returns the logs that are not done and that are to be looked at: those that somebody reads, then
+// Open returns the logs of jobs that are not done and that are to be looked at: those that somebody reads, then
 // those to be kept whose time has come, at most so many of them, so that readers need not wait for them,
 // the one that was tried least lately first. Read means heard of after since.
 func (l *Logs) Open(ctx context.Context, since time.Time, mostKept int) ([]int64, error) {
 	var ids []int64
 	err := l.read(ctx, func(tx *Tx) (err error) {
-		if ids, err = list(tx, scanID, "SELECT id FROM logs WHERE done = 0 AND read_at > ?", stamp(since)); err != nil {
+		if ids, err = list(tx, scanID, "SELECT id FROM logs WHERE done = 0 AND kind = 'job' AND read_at > ?", stamp(since)); err != nil {
 			return err
 		}
-		kept, err := list(tx, scanID, "SELECT id FROM logs WHERE done = 0 AND kept = 1 AND next_at <= ? AND read_at <= ? ORDER BY next_at LIMIT ?",
+		kept, err := list(tx, scanID, "SELECT id FROM logs WHERE done = 0 AND kept = 1 AND kind = 'job' AND next_at <= ? AND read_at <= ? ORDER BY next_at LIMIT ?",
 			stamp(tx.now), stamp(since), mostKept)
 		ids = append(ids, kept...)
 		return err
@@ -243,14 +261,24 @@ func (l *Logs) Open(ctx context.Context, since time.Time, mostKept int) ([]int64
 	return ids, err
 }
 
-// Read returns the logs that are not done and that somebody reads, which means heard of after since.
+// OpenSteps returns the logs of builds and deployments that are to be followed, since they are not done.
+func (l *Logs) OpenSteps(ctx context.Context) ([]int64, error) {
+	var ids []int64
+	err := l.read(ctx, func(tx *Tx) (err error) {
+		ids, err = list(tx, scanID, "SELECT id FROM logs WHERE done = 0 AND kept = 1 AND kind <> 'job' ORDER BY id")
+		return err
+	})
+	return ids, err
+}
+
+// Read returns the logs of jobs that are not done and that somebody reads, which means heard of after since.
 func (l *Logs) Read(ctx context.Context, since time.Time) ([]kovra.Log, error) {
 	var out []kovra.Log
 	err := l.read(ctx, func(tx *Tx) (err error) {
 		out, err = list(tx, func(s scanner) (kovra.Log, error) {
 			g, err := scanLog(s)
 			return g.Log, err
-		}, "SELECT "+logColumns+" FROM logs WHERE done = 0 AND read_at > ?", stamp(since))
+		}, "SELECT "+logColumns+" FROM logs WHERE done = 0 AND kind = 'job' AND read_at > ?", stamp(since))
 		return err
 	})
 	return out, err

@@ -45,6 +45,14 @@ var steps = map[kovra.ActionKind]step{
 	kovra.ActUnsubscribe: Actions.unsubscribe,
 	kovra.ActShowLogs:    Actions.showLogs,
 	kovra.ActHideLogs:    Actions.hideLogs,
+
+	kovra.ActBuild:        Actions.build,
+	kovra.ActCancelBuild:  Actions.cancelBuild,
+	kovra.ActRebuild:      Actions.rebuild,
+	kovra.ActDeploy:       Actions.deploy,
+	kovra.ActRollBack:     Actions.rollBack,
+	kovra.ActBuildSetting: Actions.buildSetting,
+	kovra.ActResumeDeploy: Actions.resumeDeploy,
 }
 
 // Reconcile brings one action nearer to its end.

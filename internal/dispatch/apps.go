@@ -290,6 +290,9 @@ func (a Actions) deleteApp(ctx context.Context, act kovra.Action) (end, time.Dur
 				return err
 			}
 		}
+		if err := cancelAll(tx, act, a.db.Now()); err != nil {
+			return err
+		}
 		return tx.DeleteApp(act.App)
 	}
 	return e, 0, nil
@@ -365,6 +368,9 @@ func (p Projects) Reconcile(ctx context.Context, id int64) (time.Duration, error
 	now, err := p.world.Links.Project(ctx, strconv.FormatInt(id, 10))
 	if err != nil {
 		return 0, fmt.Errorf("re-read project %d: %w", id, err)
+	}
+	if err := p.heads(ctx, id); err != nil {
+		return 0, fmt.Errorf("re-read branches of project %d: %w", id, err)
 	}
 	for some := range slices.Chunk(runs, foldedAtOnce) {
 		if err := p.db.Update(ctx, func(tx *storage.Tx) error { return foldChanged(tx, some) }); err != nil {

@@ -2,8 +2,13 @@ package dispatch
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
 
 	"kovra.dev/chatops/internal/kovra"
+	"kovra.dev/chatops/storage"
 )
 
 // Cluster runs builds and deployments as PipelineRuns. Its errors are [kovra.Error]s.
@@ -32,4 +37,129 @@ type Steps interface {
 type Targets interface {
 	// Target is a Deployment as it is now; NotFound when there is none, Denied when we may not see it.
 	Target(ctx context.Context, t kovra.DeployTarget) (kovra.TargetState, error)
+}
+
+// buildsOff is why nothing is built.
+const buildsOff = "Builds are off: no Kubernetes cluster is configured (KOVRA_KUBECONFIG)."
+
+const (
+	// lookSoon is the pause before something is looked at that was made, or asked for, just now.
+	lookSoon = time.Second
+	// patience is how long a cancel waits until the log is followed: with its pods a run's log goes.
+	patience = 5 * time.Second
+	// askFollower is the pause between two looks whether it is.
+	askFollower = 200 * time.Millisecond
+)
+
+// refusal judges an error of the cluster about something that it was to make: a word for machines, a sentence for
+// people, and whether that is the end. since is when it was first to be made.
+func (d *Dispatch) refusal(err error, since time.Time) (reason, message string, last bool) {
+	switch kovra.KindOf(err) {
+	case kovra.Invalid, kovra.Denied, kovra.NotFound, kovra.Conflict:
+		if !errors.Is(err, kovra.ErrToken) {
+			return kovra.ReasonRefused, kovra.PublicText(err), true
+		}
+	default: // it may pass
+	}
+	return kovra.ReasonSilent, kovra.PublicText(err), d.waited(since)
+}
+
+// waited reports whether something has been tried for so long that it is given up.
+func (d *Dispatch) waited(since time.Time) bool { return d.db.Now().Sub(since) >= d.opts.GiveUp }
+
+// follow has the steps of a run followed. That logs are in trouble holds up no build.
+func (d *Dispatch) follow(ctx context.Context, key kovra.LogKey, subject kovra.LogSubject) kovra.Log {
+	log, err := d.logs.Follow(ctx, key, subject)
+	if err != nil {
+		d.opts.Log.WarnContext(ctx, "cannot keep a log", "log", key.String(), "err", err)
+	}
+	return log
+}
+
+// cancelRun asks a PipelineRun to end. Class: by precondition; the caller has seen that it goes on. It waits a little for
+// the log to be followed, since the pods go with the run. after says when to look again.
+func (d *Dispatch) cancelRun(ctx context.Context, r kovra.ClusterRef, log kovra.Log) (after time.Duration, err error) {
+	if log.ID != 0 && !log.Done && !d.following.ready(log.ID, d.db.Now()) {
+		d.logs.KickSteps(log.ID)
+		return askFollower, nil
+	}
+	if err := d.world.Cluster.Cancel(ctx, r); err != nil {
+		return 0, fmt.Errorf("cancel %s: %w", r.Name, err)
+	}
+	return d.opts.LookAgain, nil
+}
+
+// followed knows the step logs that are followed now.
+type followed struct {
+	mu    sync.Mutex
+	now   map[int64]bool
+	asked map[int64]time.Time // when somebody first waited for one
+}
+
+func newFollowed() *followed {
+	return &followed{now: map[int64]bool{}, asked: map[int64]time.Time{}}
+}
+
+// ready reports whether the log is followed, or was waited for long enough.
+func (f *followed) ready(log int64, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.now[log] {
+		return true
+	}
+	since, waiting := f.asked[log]
+	if !waiting {
+		f.asked[log] = now
+		return false
+	}
+	return now.Sub(since) >= patience
+}
+
+func (f *followed) begin(log int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.now[log] = true
+	delete(f.asked, log)
+}
+
+func (f *followed) end(log int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.now, log)
+	delete(f.asked, log)
+}
+
+// Overdue returns what has to be looked at though no notice may have told of it: builds and deployments under way
+// of which nothing was heard for Options.LookAgain, and step logs that are not whole. The sweep reminds the loops of
+// them, at the start too.
+func (d *Dispatch) Overdue(ctx context.Context) ([]kovra.Ref, error) {
+	var refs []kovra.Ref
+	quiet := d.db.Now().Add(-d.opts.LookAgain)
+	before := func(at time.Time) bool { return !at.After(quiet) || at.Before(d.born) }
+	err := d.db.Read(ctx, func(tx *storage.Tx) error {
+		builds, err := tx.OpenBuilds()
+		if err != nil {
+			return err
+		}
+		for i := range builds {
+			if before(builds[i].SeenAt) {
+				refs = append(refs, kovra.Ref{Kind: kovra.RefBuild, ID: builds[i].ID})
+			}
+		}
+		deployments, err := tx.OpenDeployments()
+		for i := range deployments {
+			if before(deployments[i].SeenAt) {
+				refs = append(refs, kovra.Ref{Kind: kovra.RefDeployment, ID: deployments[i].ID})
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	logs, err := d.logs.OpenSteps(ctx)
+	for _, id := range logs {
+		refs = append(refs, kovra.Ref{Kind: kovra.RefStepLog, ID: id})
+	}
+	return refs, err
 }

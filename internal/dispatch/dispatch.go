@@ -148,11 +148,13 @@ type Dispatch struct {
 	world World
 	opts  Options
 	born  time.Time // what was read before may miss what came while nobody was there
+
+	following *followed
 }
 
 // New returns a dispatcher; it does nothing until its reconcilers are run.
 func New(db *storage.DB, logs *storage.Logs, world World, o Options) *Dispatch {
-	return &Dispatch{db: db, logs: logs, world: world, opts: o.withDefaults(), born: db.Now()}
+	return &Dispatch{db: db, logs: logs, world: world, opts: o.withDefaults(), born: db.Now(), following: newFollowed()}
 }
 
 // reread asks GitLab what a pipeline really looks like and folds the answer.

@@ -74,7 +74,7 @@ func (l Logs) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
 		return 0, ignoreNotFound(err)
 	}
 	switch {
-	case log.Done:
+	case log.Done || log.Key.Kind.Steps():
 		return 0, nil
 	case l.wanted(log):
 	case log.Kept:

@@ -81,6 +81,9 @@ type BuildArg struct {
 	Value string `json:"value"`
 }
 
+// Secret reports whether the argument looks like a secret, so that logs must not show its value.
+func (a BuildArg) Secret() bool { return looksSecret(a) }
+
 // Build is one container-image build of an app: one PipelineRun, which we make. Unlike a
 // [Run] it is ours: we say when it starts, and the cluster tells how it goes.
 type Build struct {
@@ -194,12 +197,14 @@ func (b *Build) Duration() time.Duration {
 }
 
 // FailedStep returns the step that the build failed in.
-func (b *Build) FailedStep() (Step, bool) {
-	i := slices.IndexFunc(b.Steps, func(s Step) bool { return s.Status == Failed })
+func (b *Build) FailedStep() (Step, bool) { return failedStep(b.Steps) }
+
+func failedStep(steps []Step) (Step, bool) {
+	i := slices.IndexFunc(steps, func(s Step) bool { return s.Status == Failed })
 	if i < 0 {
 		return Step{}, false
 	}
-	return b.Steps[i], true
+	return steps[i], true
 }
 
 // Step is one step of a build or deployment. Its status is one of GitLab's words, so that steps
@@ -220,6 +225,14 @@ type Step struct {
 
 // Key tells the step from the others of its run.
 func (s Step) Key() string { return s.Task + "/" + s.Name }
+
+// Title is what people call the step: the header of its section in the log.
+func (s Step) Title() string {
+	if s.Name == "" || s.Name == s.Task {
+		return s.Task
+	}
+	return s.Task + " · " + s.Name
+}
 
 // Duration is how long the step ran; 0 while it runs.
 func (s Step) Duration() time.Duration {
@@ -370,8 +383,9 @@ func NewBuild(s BuildSettings, project int64, ref string, tag bool, c Commit) Bu
 const (
 	ReasonSuperseded = "Superseded"
 	ReasonCancelled  = "Cancelled"
-	ReasonLost       = "Lost"    // the PipelineRun was deleted
-	ReasonRefused    = "Refused" // the cluster did not accept it
+	ReasonLost       = "Lost"        // the PipelineRun was deleted
+	ReasonRefused    = "Refused"     // the cluster did not accept it, or would not have
+	ReasonSilent     = "Unavailable" // the cluster does not answer
 )
 
 // ClusterRef names a PipelineRun. An empty namespace is the default one.

@@ -28,6 +28,14 @@ func (t DeployTarget) String() string {
 	}
 }
 
+// Same reports whether both name the same Deployment, whatever its container.
+func (t DeployTarget) Same(o DeployTarget) bool {
+	return t.Namespace == o.Namespace && t.Deployment == o.Deployment
+}
+
+// Name is the Deployment without its container, as in prod/web.
+func (t DeployTarget) Name() string { return t.Namespace + "/" + t.Deployment }
+
 // DeploymentKind says why an image is deployed.
 type DeploymentKind string
 
@@ -64,8 +72,10 @@ type Deployment struct {
 	Excerpt         Excerpt `json:"excerpt,omitzero"` // of the failed step
 
 	CreatedAt  time.Time `json:"created_at,omitzero"`
+	QueuedAt   time.Time `json:"queued_at,omitzero"` // its turn came
 	StartedAt  time.Time `json:"started_at,omitzero"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`
+	SeenAt     time.Time `json:"seen_at,omitzero"` // when the cluster last told of it
 	LogDone    bool      `json:"log_done,omitempty"`
 
 	LogURL        string `json:"-"`
@@ -125,9 +135,16 @@ func (d *Deployment) Observe(c ClusterRun, now time.Time) bool {
 		}
 		closeSteps(d.Steps, c.Status)
 	}
-	return d.Phase != old.Phase || d.Status != old.Status || d.Reason != old.Reason || d.Message != old.Message || d.From != old.From ||
+	changed := d.Phase != old.Phase || d.Status != old.Status || d.Reason != old.Reason || d.Message != old.Message || d.From != old.From ||
 		!d.StartedAt.Equal(old.StartedAt) || !slices.EqualFunc(d.Steps, old.Steps, sameStep)
+	if changed {
+		d.SeenAt = now
+	}
+	return changed
 }
+
+// FailedStep returns the step that the deployment failed in.
+func (d *Deployment) FailedStep() (Step, bool) { return failedStep(d.Steps) }
 
 // End ends a deployment without a word of the cluster; see [Build.End].
 func (d *Deployment) End(s BuildStatus, reason, message string, now time.Time) {
