@@ -1,65 +1,67 @@
 package storage
 
-import (
-	"cmp"
+import "kovra.dev/chatops/internal/kovra"
 
-	"kovra.dev/chatops/internal/kovra"
-)
+// mostRepeats bounds how often a build is taken to repeat one that repeats one.
+const mostRepeats = 100
 
-// mostPushes bounds how many builds of a branch are looked through for the order of pushes.
-const mostPushes = 200
-
-// PushedAfter reports whether what a builds is newer than what b builds, both of one app. Pushes may come to us in any
-// order: of builds of one branch that are linked by the pushes between them, these decide; of others
-// the one that was asked for later is newer. A build that repeats another is as old as that one.
+// PushedAfter reports whether what a builds is newer than what b builds, both of one app. Pushes may be told in any
+// order: where it is known how the branch moved that decides, else the number. A build that repeats
+// another is as old as that one.
 func (tx *Tx) PushedAfter(a, b kovra.Build) (bool, error) {
-	was, err := tx.origin(a)
+	one, err := tx.origin(a)
 	if err != nil {
 		return false, err
 	}
 	other, err := tx.origin(b)
-	switch {
-	case err != nil:
-		return false, err
-	case was.Spec.Commit == other.Spec.Commit:
-		return a.ID > b.ID, nil
-	case was.Spec.Branch != other.Spec.Branch || was.Spec.Tag != other.Spec.Tag:
-		return was.ID > other.ID, nil
-	}
-	builds, err := list(tx, tx.scanBuild, "SELECT "+buildColumns+" FROM builds WHERE app = ? ORDER BY id DESC LIMIT ?", a.App, mostPushes)
 	if err != nil {
 		return false, err
 	}
-	before := map[string]string{was.Spec.Commit: was.Before, other.Spec.Commit: other.Before}
-	for _, o := range builds {
-		if o.Spec.Branch == was.Spec.Branch && o.Before != "" {
-			before[o.Spec.Commit] = cmp.Or(before[o.Spec.Commit], o.Before)
-		}
-	}
+	ref := refOf(one.Spec.Branch, one.Spec.Tag)
 	switch {
-	case leadsTo(before, was.Spec.Commit, other.Spec.Commit):
-		return true, nil
-	case leadsTo(before, other.Spec.Commit, was.Spec.Commit):
-		return false, nil
+	case one.Spec.Commit == other.Spec.Commit:
+		return a.ID > b.ID, nil
+	case ref != refOf(other.Spec.Branch, other.Spec.Tag):
+		return one.ID > other.ID, nil
 	}
-	return was.ID > other.ID, nil
+	before := map[string][]string{}
+	err = tx.each(func(s scanner) error {
+		var from, to string
+		err := s.Scan(&from, &to)
+		before[to] = append(before[to], from)
+		return err
+	}, "SELECT before, after FROM build_moves WHERE app = ? AND ref = ?", a.App, ref)
+	if err != nil {
+		return false, err
+	}
+	after := leadsTo(before, one.Spec.Commit, other.Spec.Commit)
+	if after == leadsTo(before, other.Spec.Commit, one.Spec.Commit) { // nothing is known, or the branch was set back
+		after = one.ID > other.ID
+	}
+	return after, nil
 }
 
-// leadsTo reports whether the pushes before that of one commit lead back to another. Branches can be set
-// back, so they may go in a circle.
-func leadsTo(before map[string]string, from, to string) bool {
-	for range len(before) {
-		from = before[from]
-		if from == to {
+// leadsTo reports whether the moves before one commit lead back to another.
+func leadsTo(before map[string][]string, from, to string) bool {
+	seen := map[string]bool{"": true}
+	for next := []string{from}; len(next) > 0; {
+		c := next[0]
+		next = next[1:]
+		if seen[c] {
+			continue
+		}
+		seen[c] = true
+		if c == to {
 			return true
 		}
+		next = append(next, before[c]...)
 	}
 	return false
 }
 
 // origin is the first build of those that repeat one another.
 func (tx *Tx) origin(b kovra.Build) (kovra.Build, error) {
-	for range mostPushes {
+	for range mostRepeats {
 		if b.Of == 0 || b.Of >= b.ID {
 			break
 		}

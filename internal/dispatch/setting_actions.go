@@ -94,23 +94,19 @@ func (a Actions) free(ctx context.Context, s kovra.BuildSettings) error {
 	})
 }
 
-// newHead is where the branch is that is built from now on: what it has already is not built by itself.
+// newHead is where the branch is that is built by itself from now on: what it has already is not.
 func (a Actions) newHead(ctx context.Context, app string, old, s kovra.BuildSettings) (head, note string, err error) {
+	if !s.Enabled || old.Enabled && old.Branch == s.Branch {
+		return "", "", nil // nothing begins
+	}
 	var project int64
 	err = a.db.Read(ctx, func(tx *storage.Tx) error {
 		found, err := tx.App(app)
-		if err != nil {
-			return err
-		}
 		project = found.Project
-		head, err = tx.BuildHead(app)
 		return err
 	})
-	if err != nil || project == 0 || old.Enabled == s.Enabled && old.Branch == s.Branch && head != "" {
-		return head, "", err
-	}
-	if !s.Enabled {
-		return "", "", nil
+	if err != nil || project == 0 {
+		return "", "", err
 	}
 	c, err := a.world.Commits.Commit(ctx, project, s.Branch)
 	if notShown(err) {
