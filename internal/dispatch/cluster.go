@@ -104,29 +104,27 @@ func newFollowed() *followed {
 func (f *followed) ready(log int64, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.now[log] {
-		return true
-	}
 	since, waiting := f.asked[log]
-	if !waiting {
+	switch {
+	case f.now[log] || waiting && now.Sub(since) >= patience:
+		delete(f.asked, log)
+		return true
+	case !waiting:
 		f.asked[log] = now
-		return false
 	}
-	return now.Sub(since) >= patience
+	return false
 }
 
 func (f *followed) begin(log int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.now[log] = true
-	delete(f.asked, log)
 }
 
 func (f *followed) end(log int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.now, log)
-	delete(f.asked, log)
 }
 
 // Overdue returns what has to be looked at though no notice may have told of it: builds and deployments under way

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -56,7 +57,7 @@ type following struct {
 func (s StepLogs) newFollowing(ctx context.Context, log kovra.Log, of stepSource) (*following, error) {
 	f := &following{
 		StepLogs: s, log: log, of: of, mask: joblog.NewMasker(of.secrets), n: log.Lines, cursor: log.Cursor,
-		firsts: map[string]int{}, full: log.Truncated, tail: of.tail,
+		firsts: map[string]int{}, full: log.Truncated,
 	}
 	if log.Lines == 0 {
 		return f, nil
@@ -68,14 +69,24 @@ func (s StepLogs) newFollowing(ctx context.Context, log kovra.Log, of stepSource
 	for _, p := range parts {
 		f.firsts[p.title], f.title = p.first, p.title
 	}
-	last, err := s.logs.Lines(ctx, log.ID, log.Lines, 1)
-	if err != nil || len(last) == 0 {
-		return nil, errors.Join(err, errLineGone)
+	from := max(1, log.Lines-tailLines+1)
+	last, err := s.logs.Lines(ctx, log.ID, from, log.Lines-from+1)
+	if err != nil {
+		return nil, err
 	}
+	if len(last) == 0 || last[len(last)-1].N != log.Lines {
+		return nil, errLineGone
+	}
+	for _, l := range last {
+		if !l.Header {
+			f.show(l.Text)
+		}
+	}
+	f.stale = len(f.tail) > 0 && !slices.Equal(f.tail, of.tail)
 	if f.feed, err = joblog.NewFeed(f.n, f.mask, s.opts.Knowledge); err != nil {
 		return nil, err
 	}
-	f.feed.Resume(last[0].Text)
+	f.feed.Resume(last[len(last)-1].Text)
 	return f, nil
 }
 
@@ -188,6 +199,11 @@ func (f *following) flush(ctx context.Context) {
 		f.full, f.err = f.logs.AppendAt(ctx, f.log.ID, f.batch, f.cursor)
 		if f.err != nil {
 			return
+		}
+		if f.added == 0 && f.log.Note != "" { // it was about there being none
+			if f.err = f.note(ctx, f.log, func(log *kovra.Log) { log.Note = "" }); f.err != nil {
+				return
+			}
 		}
 		f.added += len(f.batch)
 		clear(f.batch)
