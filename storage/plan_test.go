@@ -136,6 +136,8 @@ func TestPlans(t *testing.T) {
 		{"bump threads of a build", operations["AddDeployment"], "UPDATE threads", "threads_build (build=?"},
 		{"done actions of a build", operations["BuildView"], "FROM actions", "actions_build (build=?"},
 		{"deployments of a build", operations["DeploymentsOf"], "FROM deployments", "deployments_build (build=?)"},
+		{"deployments of an app", operations["DeploymentsOfApp"], "FROM deployments", "deployments_app (app=?)"},
+		{"moves of a branch", operations["PushedAfter"], "FROM build_moves", "(app=? AND ref=?)"},
 		{"last deployment", operations["LastDeployment"], "FROM deployments", "deployments_app (app=?)"},
 		{"open deployments", operations["OpenDeployments"], "FROM deployments", "deployments_open"},
 	} {

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -438,12 +439,20 @@ var operations = map[string]func(*Tx) error{
 	"SaveBuild": func(tx *Tx) error {
 		return tx.SaveBuild(&kovra.Build{ID: 1, App: "web", Status: kovra.BuildSucceeded, Phase: kovra.PhaseEnded, Spec: kovra.BuildSpec{Branch: "main"}})
 	},
-	"TakeTurn":        func(tx *Tx) error { _, err := tx.TakeTurn(1, 4); return err },
-	"SetBuildDriven":  func(tx *Tx) error { return tx.SetBuildDriven(1, 1) },
-	"ThreadsOfBuild":  func(tx *Tx) error { _, err := tx.ThreadsOfBuild(1); return err },
-	"BuildView":       func(tx *Tx) error { _, err := tx.BuildView(1); return err },
-	"Deployment":      func(tx *Tx) error { _, err := tx.Deployment(1); return err },
-	"DeploymentsOf":   func(tx *Tx) error { _, err := tx.DeploymentsOf(1); return err },
+	"TakeTurn":         func(tx *Tx) error { _, err := tx.TakeTurn(1, 4); return err },
+	"SetBuildDriven":   func(tx *Tx) error { return tx.SetBuildDriven(1, 1) },
+	"ThreadsOfBuild":   func(tx *Tx) error { _, err := tx.ThreadsOfBuild(1); return err },
+	"BuildView":        func(tx *Tx) error { _, err := tx.BuildView(1); return err },
+	"Deployment":       func(tx *Tx) error { _, err := tx.Deployment(1); return err },
+	"DeploymentsOf":    func(tx *Tx) error { _, err := tx.DeploymentsOf(1); return err },
+	"DeploymentsOfApp": func(tx *Tx) error { _, err := tx.DeploymentsOfApp("web", 9); return err },
+	"PushedAfter": func(tx *Tx) error {
+		a, err := tx.Build(1)
+		b := a
+		b.Spec.Commit = "another"
+		_, after := tx.PushedAfter(a, b)
+		return errors.Join(err, after)
+	},
 	"LastDeployment":  func(tx *Tx) error { _, err := tx.LastDeployment("web"); return err },
 	"OpenDeployments": func(tx *Tx) error { _, err := tx.OpenDeployments(); return err },
 	"AddDeployment":   func(tx *Tx) error { _, err := tx.AddDeployment(kovra.Deployment{Build: 1, App: "web"}); return err },

@@ -361,7 +361,7 @@ func TestActBuildSetting(t *testing.T) {
 	wantEnd(t, a, kovra.ActionDone, "")
 	changes := []string{
 		"Automatic builds: off → on", "Branch: main → release", "Dockerfile: detected → docker/Dockerfile", "Auto-deploy: off → on",
-		"Build argument MODE: added", "Build argument API_TOKEN: added", "Deployment: none → shop/web, container app",
+		"Build argument MODE: added", "Build argument API_TOKEN: added", "Deployment: none → shop/web (container app)",
 		"Registry: the default → reg.example.com/own",
 	}
 	if diff := cmp.Diff(changes, strings.Split(a.Outcome.Changes, "\n")); diff != "" {

@@ -64,8 +64,13 @@ func (d *Dispatch) refusal(err error, since time.Time) (reason, message string, 
 	return kovra.ReasonSilent, kovra.PublicText(err), d.waited(since)
 }
 
-// waited reports whether something has been tried for so long that it is given up.
-func (d *Dispatch) waited(since time.Time) bool { return d.db.Now().Sub(since) >= d.opts.GiveUp }
+// waited reports whether something has been tried for so long that it is given up. While we were not there nothing was.
+func (d *Dispatch) waited(since time.Time) bool {
+	if since.Before(d.born) {
+		since = d.born
+	}
+	return d.db.Now().Sub(since) >= d.opts.GiveUp
+}
 
 // follow has the steps of a run followed. That logs are in trouble holds up no build.
 func (d *Dispatch) follow(ctx context.Context, key kovra.LogKey, subject kovra.LogSubject) kovra.Log {

@@ -151,9 +151,9 @@ func (c *cluster) Follow(_ context.Context, ref kovra.ClusterRef, cursor string,
 }
 
 func (c *cluster) Target(_ context.Context, t kovra.DeployTarget) (kovra.TargetState, error) {
-	s, ok := c.targets[t.String()]
+	s, ok := c.targets[t.Name()]
 	if c.targetErr == nil && !ok {
-		return s, kovra.Errorf(kovra.NotFound, "There is no Deployment %s.", t)
+		return s, kovra.Errorf(kovra.NotFound, "There is no Deployment %s.", t.Name())
 	}
 	return s, c.targetErr
 }
@@ -184,7 +184,9 @@ func (r *pipelineRun) step(task, name string, s kovra.Status) {
 		r.Steps = append(r.Steps, kovra.Step{Task: task, Name: name})
 		i = len(r.Steps) - 1
 	}
-	r.Steps[i].Status = s
+	if r.Steps[i].Status = s; s == kovra.Running {
+		r.Steps[i].StartedAt = morning
+	}
 }
 
 // builds has the run do its first steps.

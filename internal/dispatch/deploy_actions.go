@@ -55,7 +55,7 @@ func (a Actions) deploy(ctx context.Context, act kovra.Action) (end, time.Durati
 	if err != nil {
 		return end{}, 0, err
 	}
-	w := wish{question: fmt.Sprintf("Deploy build #%d to %s?", b.ID, target)}
+	w := wish{question: fmt.Sprintf("Deploy build #%d to %s?", b.ID, target.Name())}
 	w.deployment = kovra.Deployment{
 		Build: b.ID, App: b.App, Kind: kovra.Deploy, Target: target, Image: b.ImageByDigest(), From: state.Image,
 		AllowManaged: s.AllowManaged, BuildNamespace: s.Namespace, By: act.By,
@@ -82,7 +82,7 @@ func (a Actions) rollBack(ctx context.Context, act kovra.Action) (end, time.Dura
 	if err != nil {
 		return end{}, 0, err
 	}
-	w := wish{question: fmt.Sprintf("Roll %s back?", target), besides: " Auto-deploy then pauses until somebody resumes it."}
+	w := wish{question: fmt.Sprintf("Roll %s back?", target.Name()), besides: " Auto-deploy then pauses until somebody resumes it."}
 	w.deployment = kovra.Deployment{
 		Build: back.Build, App: back.App, Kind: kovra.RollBack, Target: target, Image: back.From, From: state.Image,
 		AllowManaged: s.AllowManaged, BuildNamespace: s.Namespace, By: act.By,
@@ -120,7 +120,7 @@ func (a Actions) deployed(ctx context.Context, act kovra.Action) ([]kovra.Deploy
 	}
 	for _, d := range all {
 		if !d.Status.Final() && d.Target.Same(found[0].Target) {
-			return nil, kovra.Errorf(kovra.Conflict, "A deployment to %s is under way; it can be rolled back when it has ended.", d.Target)
+			return nil, kovra.Errorf(kovra.Conflict, "A deployment to %s is under way; it can be rolled back when it has ended.", d.Target.Name())
 		}
 	}
 	return found, nil
@@ -140,7 +140,7 @@ func lastImage(all []kovra.Deployment) string {
 // taken back themselves, so that one more goes further back.
 func takenBack(all []kovra.Deployment, image string, named bool) (kovra.Deployment, error) {
 	if named && all[0].From == image {
-		return all[0], kovra.Errorf(kovra.Conflict, "%s runs the image of before already.", all[0].Target)
+		return all[0], kovra.Errorf(kovra.Conflict, "%s runs the image of before already.", all[0].Target.Name())
 	}
 	if named {
 		return all[0], nil
@@ -159,7 +159,7 @@ func takenBack(all []kovra.Deployment, image string, named bool) (kovra.Deployme
 		}
 	}
 	if newest == nil || all[0].Kind == kovra.RollBack && all[0].Image == image {
-		return kovra.Deployment{}, kovra.Errorf(kovra.Conflict, "There is nothing to roll back: the image before the one that %s runs is not known.", all[0].Target)
+		return kovra.Deployment{}, kovra.Errorf(kovra.Conflict, "There is nothing to roll back: the image before the one that %s runs is not known.", all[0].Target.Name())
 	}
 	return *newest, nil
 }

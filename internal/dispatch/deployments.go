@@ -198,7 +198,7 @@ func (d Deployments) look(ctx context.Context, dep kovra.Deployment) (kovra.Depl
 	if d.world.Cluster == nil {
 		return dep, 0, nil
 	}
-	d.follow(ctx, dep.LogKey(), deploymentSubject(&dep))
+	d.follow(ctx, dep.LogKey(), dep.LogSubject())
 	c, err := d.world.Cluster.Look(ctx, dep.Ref())
 	switch {
 	case err == nil:
@@ -235,7 +235,7 @@ func (d Deployments) settle(ctx context.Context, dep kovra.Deployment) (time.Dur
 	if dep.Status != kovra.BuildFailed {
 		failed = kovra.Step{}
 	}
-	e, err := d.ending(ctx, dep.LogKey(), deploymentSubject(&dep), dep.SeenAt, failed)
+	e, err := d.ending(ctx, dep.LogKey(), dep.LogSubject(), dep.SeenAt, failed)
 	if err != nil {
 		return 0, err
 	}

@@ -130,7 +130,7 @@ func settingChanges(old, s kovra.BuildSettings) []string {
 	add("Dockerfile", text(old.Dockerfile, "detected"), text(s.Dockerfile, "detected"))
 	add("Auto-deploy", onOff(old.AutoDeploy), onOff(s.AutoDeploy))
 	out = append(out, argChanges(old.Args, s.Args)...)
-	add("Deployment", targetText(old.Target), targetText(s.Target))
+	add("Deployment", old.Target.String(), s.Target.String())
 	add("Deploy where others own the Deployment", onOff(old.AllowManaged), onOff(s.AllowManaged))
 	add("Supersede pending builds", onOff(old.Supersede), onOff(s.Supersede))
 	add("Build tags", text(old.Tags, "none"), text(s.Tags, "none"))
@@ -148,16 +148,6 @@ func onOff(on bool) string {
 		return "on"
 	}
 	return "off"
-}
-
-func targetText(t kovra.DeployTarget) string {
-	switch {
-	case t.IsZero():
-		return "none"
-	case t.Container == "":
-		return t.String()
-	}
-	return t.String() + ", container " + t.Container
 }
 
 func argChanges(old, args []kovra.BuildArg) []string {

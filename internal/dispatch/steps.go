@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"kovra.dev/chatops/internal/kovra"
@@ -182,7 +183,7 @@ func (s StepLogs) deploymentSource(ctx context.Context, key kovra.LogKey) (stepS
 		return stepSource{}, kovra.Errorf(kovra.NotFound, "There is no such log.")
 	}
 	of := stepSource{
-		ref: d.Ref(), phase: d.Phase, made: !d.SeenAt.IsZero(), final: d.Status.Final(), seen: d.SeenAt, subject: deploymentSubject(&d),
+		ref: d.Ref(), phase: d.Phase, made: !d.SeenAt.IsZero(), final: d.Status.Final(), seen: d.SeenAt, subject: d.LogSubject(),
 		kick: func(tx *storage.Tx) { tx.KickDeployment(d.ID) },
 	}
 	of.tell = func(ctx context.Context, firsts map[string]int, _ []string) (known, shown bool, err error) {
@@ -212,32 +213,11 @@ func tellFirsts(steps []kovra.Step, firsts map[string]int) (changed, known bool)
 	return changed, found >= len(firsts)
 }
 
+// buildSubject is what the log of a build is the log of, with the page of its commit at GitLab.
 func buildSubject(b *kovra.Build) kovra.LogSubject {
-	return kovra.LogSubject{
-		Name: fmt.Sprintf("%s #%d", b.App, b.ID), Stage: "build", Status: shownAs(b.Status), Ref: b.Spec.Branch,
-		StartedAt: b.StartedAt, FinishedAt: b.FinishedAt, Duration: b.Duration(),
+	s := b.LogSubject()
+	if at, ok := strings.CutSuffix(b.Spec.CloneURL, ".git"); ok {
+		s.URL = at + "/-/commit/" + b.Spec.Commit
 	}
-}
-
-func deploymentSubject(d *kovra.Deployment) kovra.LogSubject {
-	return kovra.LogSubject{
-		Name: fmt.Sprintf("%s to %s", d.App, d.Target), Stage: "deploy", Status: shownAs(d.Status),
-		StartedAt: d.StartedAt, FinishedAt: d.FinishedAt, Duration: d.Duration(),
-	}
-}
-
-// shownAs is GitLab's word that says the same.
-func shownAs(s kovra.BuildStatus) kovra.Status {
-	switch s {
-	case kovra.BuildPending:
-		return kovra.Pending
-	case kovra.BuildBuilding:
-		return kovra.Running
-	case kovra.BuildSucceeded:
-		return kovra.Success
-	case kovra.BuildCancelled:
-		return kovra.Canceled
-	default:
-		return kovra.Failed
-	}
+	return s
 }

@@ -19,18 +19,18 @@ func (d *Dispatch) target(ctx context.Context, t kovra.DeployTarget, allowManage
 		return t, state, err
 	case state.Owner != "" && !allowManaged:
 		return t, state, kovra.Errorf(kovra.Conflict,
-			"The Deployment %s belongs to %s, which would undo the change. Deploy it there, or allow it in the settings of builds.", t, state.Owner)
+			"The Deployment %s belongs to %s, which would undo the change. Deploy it there, or allow it in the settings of builds.", t.Name(), state.Owner)
 	}
 	switch {
 	case t.Container != "":
 		if len(state.Containers) == 0 || slices.Contains(state.Containers, t.Container) {
 			return t, state, nil
 		}
-		return t, state, kovra.Errorf(kovra.Conflict, "The Deployment %s has no container %q; it has %s.", t, t.Container, strings.Join(state.Containers, ", "))
+		return t, state, kovra.Errorf(kovra.Conflict, "The Deployment %s has no container %q; it has %s.", t.Name(), t.Container, strings.Join(state.Containers, ", "))
 	case len(state.Containers) == 1:
 		t.Container = state.Containers[0]
 		return t, state, nil
 	}
 	return t, state, kovra.Errorf(kovra.Conflict, "The Deployment %s has %d containers (%s): say in the settings of builds which one.",
-		t, len(state.Containers), strings.Join(state.Containers, ", "))
+		t.Name(), len(state.Containers), strings.Join(state.Containers, ", "))
 }

@@ -51,6 +51,8 @@ func testDeployments(w *world) {
 	w.same("of the build", []kovra.Deployment{d, second, third},
 		get(w, func(tx *storage.Tx) ([]kovra.Deployment, error) { return tx.DeploymentsOf(b.ID) }))
 	w.same("open", []kovra.Deployment{second, third}, get(w, func(tx *storage.Tx) ([]kovra.Deployment, error) { return tx.OpenDeployments() }))
+	w.same("of the app", []kovra.Deployment{third, second},
+		get(w, func(tx *storage.Tx) ([]kovra.Deployment, error) { return tx.DeploymentsOfApp("web", 2) }))
 	w.same("last", third, get(w, func(tx *storage.Tx) (kovra.Deployment, error) { return tx.LastDeployment("web") }))
 	w.refuses(kovra.NotFound, "of an app without any", func(tx *storage.Tx) error { _, err := tx.LastDeployment("api"); return err })
 }

@@ -43,6 +43,8 @@ func RunLogs(t *testing.T, open LogsOpener) {
 		"AwaitManyReaders":    testLogAwaitMany,
 		"AwaitEnds":           testLogAwaitEnds,
 		"Open":                testLogOpen,
+		"Followed":            testLogFollowed,
+		"FollowedAt":          testLogFollowedAt,
 		"TakenUp":             testLogTakenUp,
 		"NextAt":              testLogNextAt,
 		"PruneByAge":          testLogPruneAge,
@@ -68,6 +70,7 @@ type logWorld struct {
 
 	mu    sync.Mutex
 	heard []int64
+	steps []int64
 }
 
 func newLogWorld(t *testing.T, open LogsOpener) *logWorld {
@@ -90,6 +93,11 @@ func (w *logWorld) start() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.heard = append(w.heard, id)
+	})
+	w.logs.OnSteps(func(id int64) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.steps = append(w.steps, id)
 	})
 }
 

@@ -221,3 +221,48 @@ func testPushRace(w *world) {
 	w.same("builds", []string{"2 Pending"}, w.built())
 	w.same("threads", 1, len(w.buildThreads(1)))
 }
+
+// testPushedAfter: which of two builds is newer, however their pushes were told.
+func testPushedAfter(w *world) {
+	w.link("web", group, "C1")
+	w.follow(1, func(s *kovra.BuildSettings) { s.Supersede = false })
+	for _, n := range []int{4, 2, 3} { // told out of order
+		w.push(move("main", n-1, n))
+	}
+	all := get(w, func(tx *storage.Tx) ([]kovra.Build, error) {
+		return tx.Builds(storage.BuildQuery{App: "web", Limit: 9})
+	})
+	by := map[string]kovra.Build{}
+	for _, b := range all {
+		by[b.Spec.Commit] = b
+	}
+	if len(all) != 3 {
+		w.t.Fatalf("builds %+v", all)
+	}
+	after := func(what string, want bool, a, b kovra.Build) {
+		w.t.Helper()
+		for _, c := range []struct {
+			a, b kovra.Build
+			want bool
+		}{{a, b, want}, {b, a, !want}} {
+			got := get(w, func(tx *storage.Tx) (bool, error) { return tx.PushedAfter(c.a, c.b) })
+			w.same(fmt.Sprintf("%s: %d after %d", what, c.a.ID, c.b.ID), c.want, got)
+		}
+	}
+	after("one upon the other", true, by[at(4)], by[at(3)])
+	after("with one between", true, by[at(4)], by[at(2)])
+	after("told in order", true, by[at(3)], by[at(2)])
+
+	again := asked("web", 2)
+	again.Of = by[at(2)].ID
+	again = w.addBuild(again)
+	after("an older one again", false, again, by[at(3)])
+	after("the same commit", true, again, by[at(2)])
+	other := asked("web", 9)
+	after("nothing is known of it", true, w.addBuild(other), by[at(4)])
+	other.Spec.Branch = "dev"
+	after("of another branch", true, w.addBuild(other), by[at(4)])
+
+	w.push(read(2)) // the branch was set back
+	after("set back", by[at(4)].ID > by[at(2)].ID, by[at(4)], by[at(2)])
+}

@@ -102,6 +102,7 @@ func Run(t *testing.T, open Opener) {
 		"Deployments":                 testDeployments,
 		"BuildSettings":               testBuildSettings,
 		"Heads":                       testHeads,
+		"PushedAfter":                 testPushedAfter,
 		"PushTaken":                   testPushTaken,
 		"Supersede":                   testSupersede,
 		"NoSupersede":                 testNoSupersede,
