@@ -160,7 +160,7 @@ func (f *following) show(text string) {
 	if len(f.tail) >= tailLines {
 		f.tail = f.tail[len(f.tail)-tailLines+1:]
 	}
-	f.tail = append(f.tail[:len(f.tail):len(f.tail)], text)
+	f.tail = append(slices.Clip(f.tail), text)
 	f.stale = true
 }
 

@@ -6,9 +6,7 @@ import (
 	"kovra.dev/chatops/internal/kovra"
 )
 
-func buildLog(id int64) kovra.LogKey {
-	return kovra.LogKey{Kind: kovra.BuildLog, Project: group, ID: id}
-}
+var buildLog = kovra.LogKey{Kind: kovra.BuildLog, Project: group, ID: 1}
 
 // stepChanges returns what OnSteps heard since the last time.
 func (w *logWorld) stepChanges() []int64 {
@@ -27,14 +25,14 @@ func testLogFollowed(w *logWorld) {
 		return ids
 	}
 	subject := kovra.LogSubject{Name: "web", Status: kovra.Running}
-	build, err := w.logs.Follow(w.t.Context(), buildLog(1), subject)
+	build, err := w.logs.Follow(w.t.Context(), buildLog, subject)
 	w.must(err)
 	w.same("told of a new one", []int64{build.ID}, w.stepChanges())
-	again, err := w.logs.Follow(w.t.Context(), buildLog(1), subject)
+	again, err := w.logs.Follow(w.t.Context(), buildLog, subject)
 	w.must(err)
 	w.same("the same again", build, again)
 	subject.Status = kovra.Success
-	again, err = w.logs.Follow(w.t.Context(), buildLog(1), subject)
+	again, err = w.logs.Follow(w.t.Context(), buildLog, subject)
 	w.must(err)
 	w.same("another subject", subject, again.Subject)
 	w.same("told of nothing new", []int64(nil), w.stepChanges())
@@ -58,7 +56,7 @@ func testLogFollowed(w *logWorld) {
 	w.same("nor read ones", []kovra.Log(nil), read)
 	w.same("the loop of jobs heard", []int64(nil), w.changes())
 	w.must(w.logs.Note(w.t.Context(), build.ID, func(l *kovra.Log) { l.Done = true }))
-	_, err = w.logs.Follow(w.t.Context(), buildLog(1), subject)
+	_, err = w.logs.Follow(w.t.Context(), buildLog, subject)
 	w.must(err)
 	w.same("done", []int64{opened.ID}, openSteps())
 	w.same("told of one that is done", []int64(nil), w.stepChanges())
@@ -66,7 +64,7 @@ func testLogFollowed(w *logWorld) {
 
 // testLogFollowedAt: the cursor is kept together with the lines before it.
 func testLogFollowedAt(w *logWorld) {
-	log, err := w.logs.Follow(w.t.Context(), buildLog(1), kovra.LogSubject{})
+	log, err := w.logs.Follow(w.t.Context(), buildLog, kovra.LogSubject{})
 	w.must(err)
 	lines := func(from, n int) []kovra.LogLine {
 		var out []kovra.LogLine
