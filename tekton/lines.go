@@ -37,26 +37,41 @@ func newLineReader(r io.Reader) *lineReader { return &lineReader{r: bufio.NewRea
 // next returns the next piece. Its error is the stream's; a piece whose text is not empty may come with it.
 func (l *lineReader) next() (piece, error) {
 	for {
+		if p, ok := l.take(); ok {
+			return p, nil
+		}
 		chunk, err := l.r.ReadSlice('\n')
 		l.buf = append(l.buf, chunk...)
+		failed := err != nil && !errors.Is(err, bufio.ErrBufferFull)
 		if !l.long && l.at.IsZero() {
-			l.stamp(err != nil && !errors.Is(err, bufio.ErrBufferFull))
+			l.stamp(failed)
 		}
-		ended := bytes.HasSuffix(l.buf, []byte{'\n'})
-		switch {
-		case len(l.buf) > maxPiece && (!ended || len(l.buf) > maxPiece+1):
-			return l.cut(), nil
-		case ended && l.long && len(l.buf) == 1:
-			l.reset() // the last piece took all of the line
-		case ended:
-			p := piece{text: string(l.buf[:len(l.buf)-1]), at: l.at}
-			l.reset()
-			return p, nil
-		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+		if failed && len(l.buf) <= maxPiece && !bytes.HasSuffix(l.buf, []byte{'\n'}) {
 			p := piece{text: string(l.buf), at: l.at, open: true}
 			l.buf = l.buf[:0]
 			return p, err
 		}
+	}
+}
+
+// take takes a piece out of what was read, if there is a whole one.
+func (l *lineReader) take() (piece, bool) {
+	ended := bytes.HasSuffix(l.buf, []byte{'\n'})
+	switch {
+	case len(l.buf) > maxPiece && (!ended || len(l.buf) > maxPiece+1):
+		p := piece{text: string(l.buf[:maxPiece]), at: l.at}
+		l.buf = append(l.buf[:0], l.buf[maxPiece:]...)
+		l.long = true
+		return p, true
+	case ended && l.long && len(l.buf) == 1: // the last piece took all of the line
+		l.reset()
+		return piece{}, false
+	case ended:
+		p := piece{text: string(l.buf[:len(l.buf)-1]), at: l.at}
+		l.reset()
+		return p, true
+	default:
+		return piece{}, false
 	}
 }
 
@@ -78,13 +93,6 @@ func (l *lineReader) stamp(all bool) {
 		i++
 	}
 	l.buf = append(l.buf[:0], l.buf[i:]...)
-}
-
-func (l *lineReader) cut() piece {
-	p := piece{text: string(l.buf[:maxPiece]), at: l.at}
-	l.buf = append(l.buf[:0], l.buf[maxPiece:]...)
-	l.long = true
-	return p
 }
 
 func (l *lineReader) reset() {
