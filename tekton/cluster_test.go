@@ -62,37 +62,44 @@ func TestFailuresAreTold(t *testing.T) {
 		steps, public string
 	}{
 		{
-			"exit code", tektonsim.Scenario{Fail: "build", ExitCode: 2},
+			"exit code",
+			tektonsim.Scenario{Fail: "build", ExitCode: 2},
 			"clone/clone=success detect/detect=success build-and-push/build=failed build-and-push/push=skipped",
 			"Step build ended with exit code 2.",
 		},
 		{
-			"memory", tektonsim.Scenario{Fail: "build", OOM: true},
+			"memory",
+			tektonsim.Scenario{Fail: "build", OOM: true},
 			"clone/clone=success detect/detect=success build-and-push/build=failed build-and-push/push=skipped",
 			"Step build ran out of memory and was killed.",
 		},
 		{
-			"first step", tektonsim.Scenario{Fail: "clone", ExitCode: 128},
+			"first step",
+			tektonsim.Scenario{Fail: "clone", ExitCode: 128},
 			"clone/clone=failed detect/detect=skipped build-and-push/build=skipped build-and-push/push=skipped",
 			"Step clone ended with exit code 128.",
 		},
 		{
-			"time", tektonsim.Scenario{Hang: "build", TimeOut: true},
+			"time",
+			tektonsim.Scenario{Hang: "build", TimeOut: true},
 			"clone/clone=success detect/detect=success build-and-push/build=failed build-and-push/push=skipped",
 			"It did not finish within 1h and was stopped.",
 		},
 		{
-			"image", tektonsim.Scenario{Pending: tektonsim.ImagePull, Task: "build-and-push", Gone: true},
+			"image",
+			tektonsim.Scenario{Pending: tektonsim.ImagePull, Task: "build-and-push", Gone: true},
 			"clone/clone=success detect/detect=success build-and-push/build=failed build-and-push/push=skipped",
 			`Step build: The step "build" in TaskRun "web-b7-abcdefgh-build-and-push" failed to pull the image`,
 		},
 		{
-			"pod", tektonsim.Scenario{Pending: tektonsim.Quota, Gone: true},
+			"pod",
+			tektonsim.Scenario{Pending: tektonsim.Quota, Gone: true},
 			"clone/clone=failed detect/detect=skipped build-and-push/build=skipped build-and-push/push=skipped",
 			"Step clone: Failed to create task run pod",
 		},
 		{
-			"a second attempt goes well", tektonsim.Scenario{Fail: "push", Retries: 1},
+			"a second attempt goes well",
+			tektonsim.Scenario{Fail: "push", Retries: 1},
 			"clone/clone=success detect/detect=success build-and-push/build=success build-and-push/push=success", "",
 		},
 	} {

@@ -141,7 +141,9 @@ func TestConditionsOfPipelineRuns(t *testing.T) {
 		},
 		{
 			name: "timed out", sc: tektonsim.Scenario{Hang: "build", TimeOut: true},
-			set:    func(r *v1.PipelineRun) { r.Spec.Timeouts = &v1.TimeoutFields{Pipeline: &metav1.Duration{Duration: 6e9}} },
+			set: func(r *v1.PipelineRun) {
+				r.Spec.Timeouts = &v1.TimeoutFields{Pipeline: &metav1.Duration{Duration: 6e9}}
+			},
 			status: "False", reason: "PipelineRunTimeout", message: `PipelineRun "x" failed to finish within "6s"`,
 		},
 		{name: "no such pipeline", set: func(r *v1.PipelineRun) { r.Spec.PipelineRef.Name = "none" }, status: "False", reason: "CouldntGetPipeline", message: "not found"},
