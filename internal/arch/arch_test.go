@@ -76,6 +76,7 @@ var never = map[string][]string{
 	"bot":                {"github.com/tektoncd/", "k8s.io/client-go/kubernetes", "gitlab.com/", "github.com/gin-gonic/"},
 	"webhooks":           {"github.com/tektoncd/", "k8s.io/client-go/kubernetes", "gitlab.com/"},
 	"internal/gitlab":    {"github.com/tektoncd/", "github.com/slack-go/", "github.com/gin-gonic/"},
+	"tekton":             {"database/sql", "github.com/slack-go/", "github.com/gin-gonic/", "gitlab.com/"},
 	"internal/dispatch":  {"github.com/slack-go/", "github.com/gin-gonic/", "gitlab.com/"},
 	"internal/app":       ours(simulators),
 	"cmd/kovra":          ours(simulators),

@@ -315,9 +315,13 @@ func closeSteps(steps []Step, end BuildStatus) {
 }
 
 // mergeSteps takes the cluster's steps and keeps what we know of their logs. A step that the
-// cluster does not tell of any more, since its pod is gone, stays as it was.
+// cluster does not tell of any more, since its pod is gone, stays as it was. One that never ran does not, if the
+// cluster tells of others of its task: as long as the steps of a task are not known, the task is told of as one step.
 func mergeSteps(old, told []Step) []Step {
-	known := map[string]Step{}
+	known, tasks := map[string]Step{}, map[string]bool{}
+	for _, s := range told {
+		tasks[s.Task] = true
+	}
 	for _, s := range old {
 		known[s.Key()] = s
 	}
@@ -332,7 +336,8 @@ func mergeSteps(old, told []Step) []Step {
 		out = append(out, s)
 	}
 	for _, s := range old {
-		if _, gone := known[s.Key()]; gone {
+		guess := tasks[s.Task] && s.StartedAt.IsZero() && s.FirstLine == 0
+		if _, gone := known[s.Key()]; gone && !guess {
 			out = append(out, s)
 		}
 	}
