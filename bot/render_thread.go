@@ -286,6 +286,11 @@ func renderHistory(v kovra.View) []Message {
 			events = append(events, event{a.CreatedAt, m})
 		}
 	}
+	return inOrder(events)
+}
+
+// inOrder are the replies as things happened.
+func inOrder(events []event) []Message {
 	slices.SortStableFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
 	var out []Message
 	for _, e := range events {
