@@ -438,7 +438,8 @@ func TestHostileCommands(t *testing.T) {
 		for _, line := range []string{
 			"/pipeline %s", "/pipeline web %s", "/pipeline run web %s", "/pipeline run web main %s=1", "/pipeline run web main A=%s", "/pipeline run %[1]s A=%[1]s",
 			"/pipeline jobs %s", "/pipeline log web %s", "/pipeline cancel https://gitlab.example/%s/-/pipelines/5", "/pipeline jobs 55",
-			"/kovra %s", "/kovra link %[1]s %[1]s", "/kovra link web group/%s", "/kovra app %s", "/kovra audit %s", "/kovra help %s", "/build %s",
+			"/kovra %s", "/kovra link %[1]s %[1]s", "/kovra link web group/%s", "/kovra app %s", "/kovra audit %s", "/kovra help %s",
+			"/build %s", "/build trigger web %s", "/build log web %s", "/build cancel %s", "/build rollback %s", "/build settings %s",
 		} {
 			command, rest, _ := strings.Cut(line, " ")
 			if strings.Contains(rest, "%") {
