@@ -27,11 +27,15 @@ func renderBuildCard(v kovra.View) Message {
 	if v.App.Project == 0 {
 		blocks = append(blocks, contextLine(fmt.Sprintf(saysBuildUnlinked, prose(appName(v), maxName))))
 	}
+	class := buildClass(b.Status)
+	if b.Place > 0 {
+		class = Progress // all that wait move up at once, and none of it is urgent
+	}
 	return Message{
 		Slot:   kovra.SlotCard,
 		Text:   dots(head, prose(b.Title, maxTitle)),
 		Blocks: blocks,
-		Class:  buildClass(b.Status),
+		Class:  class,
 	}
 }
 

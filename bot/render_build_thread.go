@@ -190,15 +190,8 @@ func renderDeployment(v kovra.View, d kovra.Deployment) Message {
 		Slot:   kovra.DeploymentSlot(d.ID),
 		Text:   fmt.Sprintf("%s · *%s* %s", head, prose(appName(v), maxName), buildNumber(v.Build.ID)),
 		Blocks: row(blocks, rollBackButton(v, d), resume, full),
-		Class:  deploymentClass(d.Status),
+		Class:  buildClass(d.Status),
 	}
-}
-
-func deploymentClass(s kovra.BuildStatus) Class {
-	if s == kovra.BuildFailed {
-		return Failure
-	}
-	return buildClass(s)
 }
 
 // deploymentFacts says who wanted it, how long it took, and what was there before.
