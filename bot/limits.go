@@ -18,6 +18,7 @@ const (
 	maxEditText      = 4000
 	maxFallback      = 3900
 	maxSection       = 3000
+	maxFence         = maxSection - 100 // of ours, so that a heading finds room
 	maxField         = 2000
 	maxFields        = 10
 	maxContext       = 10 // elements

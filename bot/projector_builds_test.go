@@ -167,7 +167,9 @@ func TestTailIsThrottled(t *testing.T) {
 			t.Errorf("%d posts and %d edits in 31 s, want none and about six", posts, edits)
 		}
 		// The end is not held up by it.
-		s.turn(id, func(b *kovra.Build) { b.Status, b.Phase, b.FinishedAt = kovra.BuildSucceeded, kovra.PhaseEnded, time.Now() })
+		s.turn(id, func(b *kovra.Build) {
+			b.Status, b.Phase, b.FinishedAt = kovra.BuildSucceeded, kovra.PhaseEnded, time.Now()
+		})
 		s.passes(s.projector, 2*time.Second)
 		card, _ := s.thread(testChannel)
 		wantText(t, slacksim.Text(card), "Succeeded")

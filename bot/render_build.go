@@ -382,7 +382,7 @@ func RenderBuildLog(v kovra.View) Answer {
 	case v.NoLogs:
 		blocks = append(blocks, contextLine(saysLogHidden))
 	case inStep && len(failed.Excerpt.Lines) > 0:
-		blocks = append(blocks, section(excerptText(failed.Excerpt, maxSection-100)))
+		blocks = append(blocks, section(excerptText(failed.Excerpt)))
 	case inStep:
 		blocks = append(blocks, contextLine(noStepExcerpt(failed)))
 	case !b.Status.Final() && len(b.Tail) > 0:

@@ -57,7 +57,7 @@ func renderStep(v kovra.View, s kovra.Step) Message {
 	case v.NoLogs:
 		blocks = append(blocks, contextLine(saysLogHidden))
 	case len(s.Excerpt.Lines) > 0:
-		blocks = append(blocks, section(excerptText(s.Excerpt, maxSection-100)))
+		blocks = append(blocks, section(excerptText(s.Excerpt)))
 	default:
 		blocks = append(blocks, contextLine(noStepExcerpt(s)))
 	}
@@ -171,7 +171,7 @@ func renderDeployment(v kovra.View, d kovra.Deployment) Message {
 	}
 	blocks := []slack.Block{section(lines...)}
 	if d.Status == kovra.BuildFailed && !v.NoLogs && len(d.Excerpt.Lines) > 0 {
-		blocks = append(blocks, section(excerptText(d.Excerpt, maxSection-100)))
+		blocks = append(blocks, section(excerptText(d.Excerpt)))
 	}
 	blocks = append(blocks, contextLine("📦 "+imageText(d.Image)))
 	if facts := deploymentFacts(&d); facts != "" {
@@ -248,7 +248,7 @@ func renderTail(v kovra.View) []Message {
 // tailText is the end of a log in a fence.
 func tailText(lines []string) string {
 	var out []string
-	left := maxSection - 100
+	left := maxFence
 	for _, l := range slices.Backward(lines) {
 		l = clip(strings.TrimRight(l, " "), tailWidth)
 		left -= utf8.RuneCountInString(fenced(l)) + 1

@@ -15,7 +15,7 @@ const (
 	saysNoBuild    = "There is no build #%d here, or you may not see it. All builds: /build"
 
 	saysArgs       = "One KEY=VALUE a line, given to the build as ARG values. They stay readable in the image: no secrets here."
-	saysSecrets    = "Names of Kubernetes Secrets, one a line. They are mounted while it builds, and stay out of the image."
+	saysSecrets    = "Names of Kubernetes Secrets, one a line. They are mounted while it builds, and stay out of the image." //nolint:gosec // a hint, not a secret
 	saysPaths      = "One pattern a line, as in services/web/**. Empty: every push is built."
 	saysTags       = "A pattern, as in v*. Empty: tags are not built."
 	saysContainer  = "Empty: the only one."
