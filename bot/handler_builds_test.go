@@ -288,6 +288,10 @@ func (d *desk) asking() {
 		if a.Params.Sure {
 			return kovra.ActionDone, out
 		}
+		out.Reason = "Deploy build #1 to prod/web?"
+		if a.Kind == kovra.ActRollBack {
+			out.Reason = "Roll prod/web back? Auto-deploy then pauses until somebody resumes it."
+		}
 		return kovra.ActionAsks, out
 	}
 }
@@ -299,7 +303,7 @@ func TestDeployAsksFirst(t *testing.T) {
 	d.asking()
 	card := d.buildThread("C1", b.ID)[kovra.SlotCard]
 	question := d.click("UADMIN", card.Ref(), "Deploy").Ephemerals[0]
-	wantText(t, slacksim.Text(question), "Deploy build #1 of web?", "`prod`", "`web`", "`app`", "Now: `registry.example.com/web:old`", "To be: `registry.example.com/web@sha256:4f0c8d1e2a3b`")
+	wantText(t, slacksim.Text(question), "Deploy build #1 to prod/web?", "`prod`", "`web`", "`app`", "Now: `registry.example.com/web:old`", "To be: `registry.example.com/web@sha256:4f0c8d1e2a3b`")
 	wantText(t, d.click("UADMIN", question.Ref(), "Yes, deploy it").Text(), "✅", "is being rolled out to `prod/web`")
 	wantText(t, d.click("UADMIN", question.Ref(), "Yes, deploy it").Text(), "by you")
 	all := d.actions()
@@ -311,7 +315,7 @@ func TestDeployAsksFirst(t *testing.T) {
 		t.Errorf("sure: %+v, params (-want +got):\n%s", all[1], diff)
 	}
 	// To ask again is another question, and nothing that somebody has done already.
-	wantText(t, d.click("UADMIN", card.Ref(), "Deploy").Text(), "Deploy build #1 of web?")
+	wantText(t, d.click("UADMIN", card.Ref(), "Deploy").Text(), "Deploy build #1 to prod/web?")
 }
 
 func TestRollBackFromItsDeployment(t *testing.T) {
@@ -323,7 +327,7 @@ func TestRollBackFromItsDeployment(t *testing.T) {
 	thread := d.buildThread("C1", b.ID)
 	reply := thread[kovra.DeploymentSlot(dep.ID)]
 	question := d.click("UADMIN", reply.Ref(), "Roll back").Ephemerals[0]
-	wantText(t, slacksim.Text(question), "Roll back web?", "Auto-deploy then pauses")
+	wantText(t, slacksim.Text(question), "Roll prod/web back? Auto-deploy then pauses")
 	wantText(t, d.click("UADMIN", question.Ref(), "Yes, roll back").Text(), "✅")
 	if all := d.actions(); len(all) != 2 || all[1].Params.Deployment != dep.ID || all[1].Build != b.ID || !all[1].Params.Sure {
 		t.Errorf("proposed %+v", all)

@@ -138,7 +138,7 @@ func TestSettingsFormShowsWhatIsSet(t *testing.T) {
 
 func TestSettingsFormChanges(t *testing.T) {
 	d := newDesk(t)
-	d.ends(kovra.ActionDone, kovra.Outcome{Changes: "Enable builds: off → on\nBuild arguments: API_TOKEN added"})
+	d.ends(kovra.ActionDone, kovra.Outcome{Changes: "Enable builds: off → on\nBuild arguments: API_TOKEN added", Reason: "API_TOKEN looks like a secret."})
 	v := d.openForm("UADMIN", "Settings")
 	seen := d.submit("UADMIN", v, map[string]string{
 		"enabled": "on", "branch": " trunk ", "dockerfile": "build/Dockerfile", "auto_deploy": "on", "args": "API_TOKEN=hunter2\nB=“a b”\n",

@@ -19,21 +19,12 @@ func (d Deed) view() kovra.View {
 // renderDeployQuestion asks before a Deployment is changed, and says from what to what.
 func renderDeployQuestion(d Deed) Answer {
 	a, o := d.Action, d.Action.Outcome
-	text := "❓ " + actionPhrase(d).plain + "?"
-	if a.Kind == kovra.ActDeploy {
-		text = "❓ " + actionPhrase(d).plain + " of *" + prose(cmp.Or(a.App, d.App.Name), maxName) + "*?"
-	}
+	text := "❓ " + cmp.Or(prose(o.Reason, maxReason), actionPhrase(d).plain+"?")
 	yes := button(ActionConfirm, strconv.FormatInt(a.ID, 10), confirmWords(a.Kind))
 	yes.Style = slack.StylePrimary
 	blocks := []slack.Block{section(text, targetWords(o.Target), "Now: "+imageOr(o.From, "not known"), "To be: "+imageOr(o.Image, "not known"))}
-	if o.Reason != "" {
-		blocks = append(blocks, contextLine(prose(o.Reason, maxReason)))
-	}
 	if a.Kind == kovra.ActRollBack {
 		yes.Style = slack.StyleDanger
-		if d.Settings.AutoDeploy && !d.Settings.Paused {
-			blocks = append(blocks, contextLine(saysPausesDeploy))
-		}
 	}
 	return fit(Answer{Text: text, Blocks: row(blocks, yes)})
 }
@@ -60,9 +51,6 @@ func renderBuildDone(d Deed) Answer {
 		note(true, dots(buildCommitLine(d.view()), stateLine(&d.Build)))
 	}
 	note(a.Kind == kovra.ActBuildSetting && o.Changes != "", fitLines(changeLines(o.Changes), maxContextText-100, moreLines))
-	if s := a.Params.Settings; s != nil {
-		note(len(s.Warnings()) > 0, fitLines(warningLines(s.Warnings()), maxContextText-100, moreLines))
-	}
 	note(a.Kind == kovra.ActRollBack && d.Settings.AutoDeploy && d.Settings.Paused, saysPausedNow)
 	note(o.Reason != "", prose(o.Reason, maxReason))
 	return fit(Answer{Text: text, Blocks: row(blocks, deedButtons(d)...)})
@@ -73,14 +61,6 @@ func changeLines(changes string) []string {
 	var lines []string
 	for l := range strings.Lines(changes) {
 		lines = append(lines, "• "+prose(l, maxReason))
-	}
-	return lines
-}
-
-func warningLines(warnings []string) []string {
-	var lines []string
-	for _, w := range warnings {
-		lines = append(lines, "⚠️ "+prose(w, maxReason))
 	}
 	return lines
 }

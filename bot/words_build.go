@@ -31,7 +31,6 @@ const (
 	saysAutoOn        = "Each push to %s is built by itself."
 	saysAutoOff       = "Automatic builds are off. *Settings* switches them on."
 	saysDeployPaused  = "⏸️ Auto-deploy is paused since a roll back%s."
-	saysPausesDeploy  = "Auto-deploy then pauses until somebody resumes it."
 	saysPausedNow     = "Auto-deploy is paused until somebody resumes it."
 	saysStepLogEmpty  = "The log of this step is empty."
 	saysStepLogGone   = "The cluster no longer has the log of this step."
@@ -202,7 +201,11 @@ func buildPhrase(d Deed) phrase {
 	case kovra.ActRollBack:
 		return phrase{"Rolling back " + app, app + " is being rolled back" + toImage(a.Outcome.Image) + ".", app + " was not rolled back.", app + " was already rolled back", "Roll back " + app}
 	case kovra.ActBuildSetting:
-		return phrase{"Changing the build settings of " + app, "The build settings of " + app + " are changed.", "The build settings of " + app + " were not changed.", "The build settings of " + app + " were already changed", "Change the settings"}
+		changed := "The build settings of " + app + " are changed."
+		if a.Outcome.Changes == "" {
+			changed = "The build settings of " + app + " are saved."
+		}
+		return phrase{"Changing the build settings of " + app, changed, "The build settings of " + app + " were not changed.", "The build settings of " + app + " were already changed", "Change the settings"}
 	default:
 		return phrase{"Resuming auto-deploy of " + app, "Auto-deploy of " + app + " goes on.", "Auto-deploy of " + app + " was not resumed.", "Auto-deploy of " + app + " was already resumed", "Resume auto-deploy"}
 	}
