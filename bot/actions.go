@@ -28,6 +28,17 @@ const (
 	ActionChoose  = "choose"  // value: a whole command line
 	ActionConfirm = "confirm" // value: id of the action that asks
 
+	ActionCancelBuild = "cancel_build"  // value: BuildValue
+	ActionRebuild     = "rebuild"       // value: BuildValue
+	ActionDeploy      = "deploy"        // value: BuildValue
+	ActionRollBack    = "roll_back"     // value: BuildValue with Deployment
+	ActionTrigger     = "trigger"       // Trigger Build; value: Place
+	ActionSettings    = "settings"      // value: the app
+	ActionResume      = "resume_deploy" // value: the app
+	ActionBuilds      = "builds"        // the newest builds; value: Place
+	ActionOlderBuilds = "builds_older"  // value: Place with Before
+	ActionNewerBuilds = "builds_newer"  // value: Place with After
+
 	// ActionOpen is every button with a URL: Slack opens it, and the click needs an empty answer only.
 	ActionOpen = "open"
 )
@@ -74,6 +85,36 @@ func ParseValue(s string) (Value, error) {
 		n[i] = v
 	}
 	return Value{Run: n[0], Attempt: int(n[1]), Job: n[2], Page: int(n[3])}, nil
+}
+
+// BuildValue is what a button about a build carries.
+type BuildValue struct {
+	Build      int64
+	Deployment int64 // 0: none
+}
+
+// String is the text of the value: build, or build:deployment.
+func (v BuildValue) String() string {
+	s := strconv.FormatInt(v.Build, 10)
+	if v.Deployment != 0 {
+		s += fmt.Sprintf(":%d", v.Deployment)
+	}
+	return s
+}
+
+// ParseBuildValue reads a button's value. Its error is of kind [kovra.Invalid].
+func ParseBuildValue(s string) (BuildValue, error) {
+	build, deployment, more := strings.Cut(s, ":")
+	var v BuildValue
+	var err error
+	v.Build, err = strconv.ParseInt(build, 10, 64)
+	if err == nil && more {
+		v.Deployment, err = strconv.ParseInt(deployment, 10, 64)
+	}
+	if err != nil || v.Build <= 0 || v.Deployment < 0 {
+		return BuildValue{}, &kovra.Error{Kind: kovra.Invalid, Public: saysOldButton, Err: err}
+	}
+	return v, nil
 }
 
 // Place is a place in a list: an app, perhaps one ref, and from where on.

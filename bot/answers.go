@@ -128,6 +128,9 @@ func readDeed(tx *storage.Tx, a kovra.Action, hook Hook) (Deed, error) {
 		}
 		d.App.Project = app.Project
 	}
+	if err := readBuildDeed(tx, &d); err != nil {
+		return d, err
+	}
 	project := cmp.Or(d.Run.Project, d.App.Project)
 	if project == 0 {
 		return d, nil
@@ -145,6 +148,20 @@ func readDeed(tx *storage.Tx, a kovra.Action, hook Hook) (Deed, error) {
 		d.JobName = j.Name
 	}
 	return d, nil
+}
+
+// readBuildDeed reads what the answer about an action of builds shows besides.
+func readBuildDeed(tx *storage.Tx, d *Deed) (err error) {
+	if !ofBuilds(d.Action.Kind) {
+		return nil
+	}
+	if id := cmp.Or(d.Action.Outcome.Build, d.Action.Build); id != 0 {
+		if d.Build, err = tx.Build(id); orMissing(err) != nil {
+			return err
+		}
+	}
+	d.Settings, err = tx.BuildSettings(d.Action.App)
+	return err
 }
 
 // orMissing is err, or nil if it says only that there is no such thing: an answer shows

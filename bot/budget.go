@@ -16,6 +16,8 @@ const (
 	editsAtOnce  = 20                        // beyond so many, these are spread over the window
 	editSpacing  = editWindow / editsOrdined // by so much
 	editGap      = 1200 * time.Millisecond   // between two edits of one message
+	tailGap      = 5 * time.Second           // between two edits of one tail
+	editsTails   = 15                        // tails are edited only while fewer edits were made in the window
 
 	postBurst   = 4 // chat.postMessage in one channel at once
 	postReserve = 1 // of which replies leave so many to parents
@@ -63,6 +65,8 @@ func editRank(c Class) int {
 		return 1
 	case Start:
 		return 2
+	case Tail:
+		return 4
 	default:
 		return 3
 	}
@@ -71,13 +75,18 @@ func editRank(c Class) int {
 // Edit takes the right to edit the message called key, or returns how long to wait
 // before asking again. Terminal states may use the whole of Slack's allowance, all
 // other classes only a part of it; the classes go before each other in the order
-// Terminal, Failure, Start, Progress.
+// Terminal, Failure, Start, Progress, Tail. Tails are edited seldom, and only while most of the
+// allowance is left.
 func (b *Budget) Edit(class Class, key string, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.forget(now)
-	if gap := b.last[key].Add(editGap).Sub(now); gap > 0 {
-		return gap
+	gap := editGap
+	if class == Tail {
+		gap = tailGap
+	}
+	if wait := b.last[key].Add(gap).Sub(now); wait > 0 {
+		return wait
 	}
 	ahead := b.editors.ahead(key, editRank(class), now)
 	if wait := b.editWait(class, ahead, now); wait > 0 {
@@ -96,8 +105,12 @@ func (b *Budget) Edit(class Class, key string, now time.Time) time.Duration {
 // editWait is how long it takes until so many edits ahead, and then this one, are allowed.
 func (b *Budget) editWait(class Class, ahead int, now time.Time) time.Duration {
 	most := editsOrdined
-	if class == Terminal {
+	switch class {
+	case Terminal:
 		most = editsInAll
+	case Tail:
+		most = editsTails
+	default: // the ordinary ones share their part
 	}
 	var wait time.Duration
 	switch over := len(b.edits) + ahead - most; {
@@ -132,7 +145,7 @@ func (b *Budget) forget(now time.Time) {
 		return
 	}
 	for key, at := range b.last {
-		if now.Sub(at) >= editGap {
+		if now.Sub(at) >= tailGap {
 			delete(b.last, key)
 		}
 	}

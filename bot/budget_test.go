@@ -189,3 +189,32 @@ func most(t *testing.T, what string, times []time.Time, n int, window time.Durat
 		}
 	}
 }
+
+// Tails come last, seldom, and only while most of the allowance is left.
+func TestBudgetOfTails(t *testing.T) {
+	b := NewBudget()
+	b.Posted("tail", epoch)
+	if wait := b.Edit(Tail, "tail", epoch.Add(time.Second)); wait != tailGap-time.Second {
+		t.Errorf("wait %v a second after the post, want %v", wait, tailGap-time.Second)
+	}
+	now := epoch.Add(tailGap)
+	if wait := b.Edit(Tail, "tail", now); wait != 0 {
+		t.Errorf("wait %v after the gap", wait)
+	}
+	n, wait := spend(b, Tail, "t", now)
+	if n != editsTails-1 || wait <= 0 {
+		t.Errorf("%d more tails, then wait %v; want %d", n, wait, editsTails-1)
+	}
+	if n, _ := spend(b, Progress, "p", now); n == 0 {
+		t.Error("tails leave nothing to what moves")
+	}
+	if n, _ := spend(b, Terminal, "e", now); n < editsInAll-editsOrdined {
+		t.Errorf("%d terminal edits after tails, want at least the reserve", n)
+	}
+	if b.Edit(Tail, "tail", now.Add(tailGap)) == 0 {
+		t.Error("a tail is edited though little is left")
+	}
+	if wait := b.Edit(Tail, "tail", now.Add(2*editWindow)); wait != 0 {
+		t.Errorf("wait %v with all of the allowance", wait)
+	}
+}

@@ -17,7 +17,7 @@ const (
 const (
 	VerbHelp = "help" // in every group
 
-	VerbList     = "list" // pipelines; also for no verb at all
+	VerbList     = "list" // pipelines or builds; also for no verb at all
 	VerbRun      = "run"
 	VerbJobs     = "jobs"
 	VerbCancel   = "cancel"
@@ -38,8 +38,13 @@ const (
 	VerbLogs          = "logs"
 	VerbAudit         = "audit"
 
-	// VerbSoon is every command of builds: they are understood, and answered with RenderBuilds.
-	VerbSoon = "soon"
+	// Of builds; list, cancel and log are verbs of theirs, too.
+	VerbTrigger  = "trigger"
+	VerbRebuild  = "rebuild"
+	VerbDeploy   = "deploy"
+	VerbRollback = "rollback"
+	VerbSettings = "settings"
+	VerbResume   = "resume"
 )
 
 // Var is a variable or an input of a new pipeline.
@@ -74,10 +79,7 @@ func (c Command) String() string {
 
 // typed is the command as a person sees it while typing.
 func (c Command) typed() string {
-	parts := []string{"/" + c.Group}
-	if c.Verb != VerbSoon {
-		parts = append(parts, strings.Replace(c.Verb, "app-", "app ", 1))
-	}
+	parts := []string{"/" + c.Group, strings.Replace(c.Verb, "app-", "app ", 1)}
 	for _, w := range c.Words {
 		parts = append(parts, quote(w, true))
 	}
@@ -131,6 +133,7 @@ const (
 	shapeNewApp         // <app> that need not exist
 	shapeLink           // <app> <project>
 	shapeSwitch         // [on|off]
+	shapeBuild          // [app] <build>
 )
 
 // specs are all commands, in the order in which help shows them.
@@ -143,6 +146,15 @@ var specs = []spec{
 	{GroupPipeline, VerbRetryJob, "[app] <job>", "/pipeline retry-job 5678", 1, 2, shapeJob, "Which job?"},
 	{GroupPipeline, VerbPlay, "[app] <job>", "/pipeline play 5678", 1, 2, shapeJob, "Which job?"},
 	{GroupPipeline, VerbLog, "[app] <job>", "/pipeline log 5678", 1, 2, shapeJob, "Which job?"},
+	{GroupBuild, VerbList, "[app]", "/build web", 0, 1, shapeApp, ""},
+	{GroupBuild, VerbTrigger, "[app] [branch]", "/build trigger web main", 0, 2, shapeRef, ""},
+	{GroupBuild, VerbCancel, "[app] <build>", "/build cancel 12", 1, 2, shapeBuild, "Which build?"},
+	{GroupBuild, VerbRebuild, "[app] <build>", "/build rebuild 12", 1, 2, shapeBuild, "Which build?"},
+	{GroupBuild, VerbLog, "[app] <build>", "/build log 12", 1, 2, shapeBuild, "Which build?"},
+	{GroupBuild, VerbDeploy, "[app] <build>", "/build deploy 12", 1, 2, shapeBuild, "Which build?"},
+	{GroupBuild, VerbRollback, "[app]", "/build rollback web", 0, 1, shapeApp, ""},
+	{GroupBuild, VerbResume, "[app]", "/build resume web", 0, 1, shapeApp, ""},
+	{GroupBuild, VerbSettings, "[app]", "/build settings web", 0, 1, shapeApp, ""},
 	{GroupKovra, VerbLink, "<app> <group/project or URL> [broadcast:on|off|all]", "/kovra link web group/web", 1, 2, shapeLink, "Which app, and which GitLab project?"},
 	{GroupKovra, VerbUnlink, "[app]", "/kovra unlink web", 0, 1, shapeApp, ""},
 	{GroupKovra, VerbApps, "", "/kovra apps", 0, 0, shapeNone, ""},

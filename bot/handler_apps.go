@@ -54,6 +54,13 @@ func appRow(tx *storage.Tx, a kovra.App) (AppRow, error) {
 	if len(last) > 0 {
 		r.Last = &last[0]
 	}
+	if err != nil {
+		return r, err
+	}
+	builds, err := tx.Builds(storage.BuildQuery{App: a.Name, Limit: 1})
+	if len(builds) > 0 {
+		r.LastBuild = &builds[0]
+	}
 	return r, err
 }
 

@@ -33,11 +33,23 @@ var buttons = map[string]click{
 	ActionAudit:    (*Handler).clickAudit,
 	ActionChoose:   (*Handler).clickChoose,
 	ActionConfirm:  (*Handler).clickConfirm,
-	ActionOpen:     func(*Handler, context.Context, asker, string) (Answer, error) { return Answer{}, nil },
+
+	ActionCancelBuild: clickBuild(kovra.ActCancelBuild),
+	ActionRebuild:     clickBuild(kovra.ActRebuild),
+	ActionDeploy:      clickBuild(kovra.ActDeploy),
+	ActionRollBack:    clickBuild(kovra.ActRollBack),
+	ActionTrigger:     (*Handler).clickTrigger,
+	ActionSettings:    (*Handler).clickSettings,
+	ActionResume:      (*Handler).clickResume,
+	ActionBuilds:      (*Handler).clickBuilds,
+	ActionOlderBuilds: (*Handler).clickBuilds,
+	ActionNewerBuilds: (*Handler).clickBuilds,
+
+	ActionOpen: func(*Handler, context.Context, asker, string) (Answer, error) { return Answer{}, nil },
 }
 
 // turning are the buttons that turn pages: their answer takes the place of the page.
-var turning = []string{ActionJobsPage, ActionOlder, ActionNewer, ActionAudit}
+var turning = []string{ActionJobsPage, ActionOlder, ActionNewer, ActionAudit, ActionOlderBuilds, ActionNewerBuilds}
 
 // clicks answers everything that was used at once; Slack sends one element at a time.
 // Whatever holds up the work, there is time left to say so.
@@ -239,9 +251,11 @@ func (h *Handler) clickConfirm(ctx context.Context, ask asker, value string) (An
 		return Answer{}, kovra.Errorf(kovra.Invalid, saysNoQuestion)
 	}
 	sure := kovra.Action{
-		Kind: asked.Kind, App: asked.App, Run: asked.Run, Job: asked.Job, Channel: asked.Channel, Params: asked.Params,
+		Kind: asked.Kind, App: asked.App, Run: asked.Run, Build: asked.Build, Job: asked.Job, Channel: asked.Channel, Params: asked.Params,
 		Lock: fmt.Sprintf("confirm/%d", id),
 	}
 	sure.Params.Sure = true
+	// What was shown is what was confirmed.
+	sure.Params.Target, sure.Params.From, sure.Params.Image = asked.Outcome.Target, asked.Outcome.From, asked.Outcome.Image
 	return h.do(ctx, ask, sure, nil)
 }

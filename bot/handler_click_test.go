@@ -478,12 +478,17 @@ func FuzzInteraction(f *testing.F) {
 	f.Add([]byte(clickPayload("U1", ActionConfirm, "1")))
 	f.Add([]byte(clickPayload("U1", ActionRun, "web:0:0:main")))
 	f.Add([]byte(clickPayload("U1", ActionChoose, "/pipeline run web A=1")))
+	f.Add([]byte(clickPayload("U1", ActionRebuild, "1")))
+	f.Add([]byte(clickPayload("U1", ActionRollBack, "1:2")))
+	f.Add([]byte(clickPayload("U1", ActionSettings, "web")))
+	f.Add([]byte(`{"type":"view_submission","view":{"id":"V1","callback_id":"settings","private_metadata":"{\"app\":\"web\",\"since\":5}","state":{"values":{"enabled":{"enabled":{"selected_option":{"value":"on"}}},"args":{"args":{"value":"A=1"}}}}}}`))
 	f.Add([]byte(`{"type":"block_suggestion","action_id":"ref","value":"m","view":{"private_metadata":"{\"app\":\"web\"}"}}`))
 	f.Add([]byte(`{"type":"view_submission","view":{"id":"V1","callback_id":"run","private_metadata":"{\"app\":\"web\"}","state":{"values":{"ref":{"ref":{"selected_option":{"value":"main"}}},"variables":{"variables":{"value":"A=1"}}}}}}`))
 	f.Add([]byte(`{"type":"view_submission","view":{"id":"V1","callback_id":"connect","private_metadata":"{}","state":{"values":{"project":{"project":{"selected_option":null}}}}}}`))
 	f.Add([]byte(`{"type":"block_actions","actions":[{"action_id":5},{"action_id":"retry","type":"button","value":"1:1:1:1:1"}],"container":[]}`))
 	d := newDesk(f)
 	d.failed()
+	d.build("web", succeeded)
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		body, err := d.handler.Interaction(t.Context(), payload)
 		if err == nil && body != nil && !json.Valid(body) {

@@ -24,8 +24,34 @@ type request struct {
 	target  Target
 }
 
-// verbs is what answers each command.
-var verbs = map[string]func(*Handler, context.Context, request) (Answer, error){
+// verb answers a command.
+type verb func(*Handler, context.Context, request) (Answer, error)
+
+// answerer returns what answers a command.
+func answerer(group, name string) (verb, bool) {
+	all := verbs
+	if group == GroupBuild {
+		all = verbsOfBuilds
+	}
+	do, ok := all[name]
+	return do, ok
+}
+
+// verbsOfBuilds is what answers each command of builds.
+var verbsOfBuilds = map[string]verb{
+	VerbList:     (*Handler).builds,
+	VerbTrigger:  (*Handler).trigger,
+	VerbCancel:   (*Handler).changeTypedBuild,
+	VerbRebuild:  (*Handler).changeTypedBuild,
+	VerbDeploy:   (*Handler).changeTypedBuild,
+	VerbLog:      (*Handler).buildLog,
+	VerbRollback: (*Handler).settleDeploys,
+	VerbResume:   (*Handler).settleDeploys,
+	VerbSettings: (*Handler).settingsOf,
+}
+
+// verbs is what answers each other command.
+var verbs = map[string]verb{
 	VerbList:          (*Handler).list,
 	VerbRun:           (*Handler).run,
 	VerbJobs:          (*Handler).jobs,
@@ -53,13 +79,10 @@ func (h *Handler) command(ctx context.Context, ask asker, command, text string) 
 	if err != nil {
 		return Answer{}, err
 	}
-	switch c.Verb {
-	case VerbHelp:
+	if c.Verb == VerbHelp {
 		return RenderHelp(c.Group, c.Words), nil
-	case VerbSoon:
-		return RenderBuilds(), nil
 	}
-	do, known := verbs[c.Verb]
+	do, known := answerer(c.Group, c.Verb)
 	if !known {
 		return Answer{}, fmt.Errorf("no handler for the command %q", c.Verb) // unreachable: a test goes through all verbs
 	}

@@ -168,30 +168,31 @@ func (h *Handler) page(ctx context.Context, app kovra.App, at Place) (Answer, er
 	if err != nil {
 		return Answer{}, err
 	}
-	l.turn(at)
+	l.Runs, l.Older, l.Newer = turn(l.Runs, at, func(r kovra.Run) int64 { return r.Remote })
 	return RenderList(l), nil
 }
 
-// turn cuts the one run too many that was read, and says which pages there are besides. A
-// page that was turned to has the one before it on its other side.
-func (l *List) turn(at Place) {
-	more := len(l.Runs) > ListPage
+// turn cuts the one entry too many that was read, and says from where on there are pages besides; 0: there is
+// none. A page that was turned to has the one before it on its other side.
+func turn[T any](read []T, at Place, id func(T) int64) (page []T, older, newer int64) {
+	page = read
+	more := len(read) > ListPage
 	switch {
 	case more && at.After != 0:
-		l.Runs = l.Runs[1:]
+		page = read[1:]
 	case more:
-		l.Runs = l.Runs[:ListPage]
+		page = read[:ListPage]
 	}
-	if len(l.Runs) == 0 {
-		return
+	if len(page) == 0 {
+		return page, 0, 0
 	}
-	newest, oldest := l.Runs[0].Remote, l.Runs[len(l.Runs)-1].Remote
 	if at.After != 0 || more {
-		l.Older = oldest
+		older = id(page[len(page)-1])
 	}
 	if at.Before != 0 || at.After != 0 && more {
-		l.Newer = newest
+		newer = id(page[0])
 	}
+	return page, older, newer
 }
 
 // jobs answers with the jobs of a pipeline.

@@ -124,6 +124,12 @@ func (p *payload) person() kovra.Person {
 	return who
 }
 
+// has reports whether the modal has a field.
+func (p *payload) has(block string) bool {
+	_, ok := p.View.State.Values[block][block]
+	return ok
+}
+
 // field is what stands in a field of a modal, typed or chosen.
 func (p *payload) field(block string) string {
 	f := p.View.State.Values[block][block]

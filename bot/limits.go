@@ -18,6 +18,7 @@ const (
 	maxEditText      = 4000
 	maxFallback      = 3900
 	maxSection       = 3000
+	maxFence         = maxSection - 100 // of ours, so that a heading finds room
 	maxField         = 2000
 	maxFields        = 10
 	maxContext       = 10 // elements
@@ -33,6 +34,7 @@ const (
 	maxURL           = 3000
 	maxOptions       = 100 // in all groups together
 	maxOptionText    = 75
+	maxTicks         = 10 // options of radio buttons
 	maxOptionValue   = 150
 	maxViewBlocks    = 100
 	maxViewTitle     = 24      // of buttons, too
@@ -42,6 +44,7 @@ const (
 	maxInputLabel    = 2000 // of hints, too
 	maxPlaceholder   = 150
 	maxFieldError    = 500
+	maxInitial       = 3000 // what stands in a field of text
 )
 
 // Check returns an error that names every limit of Slack's which the message breaks:
@@ -195,6 +198,12 @@ func (c *checker) input(b *slack.InputBlock) {
 	switch e := b.Element.(type) {
 	case *slack.PlainTextInputBlockElement:
 		c.text(at+" placeholder", e.Placeholder, maxPlaceholder)
+		c.length(at+" value", e.InitialValue, 0, maxInitial)
+	case *slack.RadioButtonsBlockElement:
+		c.count(at, len(e.Options), maxTicks)
+		for _, o := range e.Options {
+			c.option(o)
+		}
 	case *slack.SelectBlockElement:
 		c.text(at+" placeholder", e.Placeholder, maxPlaceholder)
 		if e.InitialOption != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/slack-go/slack"
@@ -33,10 +34,19 @@ type formPlace struct {
 	Channel string `json:"channel,omitempty"`
 	Thread  string `json:"thread,omitempty"`
 	Reply   string `json:"reply,omitempty"` // response_url of the click: the answer goes there
+	// Since is when the settings that the form shows were changed, in nanoseconds; 0: never.
+	Since int64 `json:"since,omitempty"`
 }
 
-func (a asker) form(app string) string {
-	raw, err := json.Marshal(formPlace{App: app, Channel: a.channel, Thread: a.thread, Reply: a.reply})
+func (a asker) form(app string) string { return a.formSince(app, time.Time{}) }
+
+// formSince is form for settings that were last changed at that time.
+func (a asker) formSince(app string, changed time.Time) string {
+	at := formPlace{App: app, Channel: a.channel, Thread: a.thread, Reply: a.reply}
+	if !changed.IsZero() {
+		at.Since = changed.UnixNano()
+	}
+	raw, err := json.Marshal(at)
 	if err != nil || len(raw) > maxMetadata {
 		raw = []byte(`{}`) // unreachable: these are short strings
 	}
@@ -104,16 +114,21 @@ func (h *Handler) open(ctx context.Context, ask asker, v slack.ModalViewRequest)
 }
 
 func runForm(metadata, app, ref string) slack.ModalViewRequest {
+	return form(formRun, "Run Pipeline", "Run", metadata,
+		section("*"+prose(app, maxName)+"*"),
+		field(fieldRef, "Branch or tag", "", refField(ref)),
+		optional(field(fieldVariables, "Variables", saysVariables, lines(fieldVariables, "ENV=staging"))),
+		optional(field(fieldInputs, "Inputs", saysInputs, lines(fieldInputs, "region=eu"))),
+	)
+}
+
+// refField searches branches and tags; it begins with ref, unless that is too long for it.
+func refField(ref string) *slack.SelectBlockElement {
 	refs := typeAhead(fieldRef, "Branch or tag")
 	if ref != "" && utf8.RuneCountInString(ref) <= maxOptionValue {
 		refs.InitialOption = option(ref, ref)
 	}
-	return form(formRun, "Run Pipeline", "Run", metadata,
-		section("*"+prose(app, maxName)+"*"),
-		field(fieldRef, "Branch or tag", "", refs),
-		optional(field(fieldVariables, "Variables", saysVariables, lines(fieldVariables, "ENV=staging"))),
-		optional(field(fieldInputs, "Inputs", saysInputs, lines(fieldInputs, "region=eu"))),
-	)
+	return refs
 }
 
 func connectForm(metadata, app string) slack.ModalViewRequest {

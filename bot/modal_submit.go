@@ -43,21 +43,7 @@ func (h *Handler) submit(ctx context.Context, p payload) ([]byte, error) {
 	if err != nil {
 		return showInModal(ask, h.sorry(ctx, ask, err)).encode()
 	}
-	var want kovra.Action
-	var secret []byte
-	var wrong map[string]string
-	main := fieldRef
-	switch p.View.CallbackID {
-	case formRun:
-		if want, secret, wrong, err = readRunForm(&p, app); err == nil && len(wrong) == 0 {
-			_, err = h.readableApp(ctx, ask, app)
-		}
-	case formConnect:
-		main = fieldProject
-		want, wrong = readConnectForm(&p, app)
-	default:
-		err = kovra.Errorf(kovra.Invalid, saysOldModal)
-	}
+	want, secret, main, wrong, err := h.readForm(ctx, &p, ask, app)
 	var m modalAnswer
 	switch {
 	case err != nil:
@@ -73,6 +59,35 @@ func (h *Handler) submit(ctx context.Context, p payload) ([]byte, error) {
 		m = showInModal(ask, h.sorry(ctx, ask, err))
 	}
 	return m.encode()
+}
+
+// readForm makes an action of what was filled in. main is the field below which is said what
+// is about none.
+func (h *Handler) readForm(ctx context.Context, p *payload, ask asker, app string) (want kovra.Action, secret []byte, main string, wrong map[string]string, err error) {
+	main = fieldRef
+	switch p.View.CallbackID {
+	case formRun:
+		if want, secret, wrong, err = readRunForm(p, app); err == nil && len(wrong) == 0 {
+			_, err = h.readableApp(ctx, ask, app)
+		}
+	case formConnect:
+		main = fieldProject
+		want, wrong = readConnectForm(p, app)
+	case formTrigger:
+		if want, wrong = readTriggerForm(p, app); len(wrong) == 0 {
+			_, err = h.readableApp(ctx, ask, app)
+		}
+	case formSettings:
+		main = string(kovra.FieldEnabled)
+		var found kovra.App
+		if found, err = h.readableApp(ctx, ask, app); err == nil {
+			at, _ := ask.place(p.View.PrivateMetadata)
+			want, wrong, err = h.readSettingsForm(ctx, p, found, at.Since)
+		}
+	default:
+		err = kovra.Errorf(kovra.Invalid, saysOldModal)
+	}
+	return want, secret, main, wrong, err
 }
 
 // formLock makes a form be carried out once as it was shown; "": it cannot be told apart.
@@ -94,7 +109,7 @@ func (h *Handler) carryOut(ctx context.Context, ask asker, want kovra.Action, se
 		a = h.await(ctx, a)
 	}
 	if mine && a.State == kovra.ActionFailed {
-		reason := cmp.Or(a.Outcome.Reason, failedWords(a.Outcome.Kind))
+		reason := cmp.Or(a.Outcome.Reason, failedWords(a.Kind, a.Outcome.Kind))
 		err := h.DB.Update(ctx, func(tx *storage.Tx) error {
 			_, err := tx.ClaimAnswer(a.ID)
 			return err

@@ -46,7 +46,7 @@ func Parse(command, text string) (Command, error) {
 	case GroupPipeline:
 		return parsePipeline(words, sure)
 	case GroupBuild:
-		return Command{Group: GroupBuild, Verb: VerbSoon, Words: words, Sure: sure}, nil
+		return parseBuild(words, sure)
 	case GroupKovra:
 		return parseKovra(words, sure)
 	default:
@@ -152,6 +152,39 @@ func parsePipeline(words []string, sure bool) (Command, error) {
 	return c.take(words)
 }
 
+func parseBuild(words []string, sure bool) (Command, error) {
+	c := Command{Group: GroupBuild, Verb: VerbList, Sure: sure}
+	if len(words) == 0 {
+		return c, nil
+	}
+	verb := strings.ToLower(words[0])
+	switch {
+	case verb == VerbHelp:
+		c.Verb, c.Words = VerbHelp, words[1:]
+		return c, nil
+	case verb == "roll" && len(words) > 1 && strings.EqualFold(words[1], "back"):
+		verb, words = VerbRollback, words[1:]
+	case verb == "roll-back":
+		verb = VerbRollback
+	case verb == VerbRun:
+		verb = VerbTrigger
+	case verb == VerbLogs:
+		verb = VerbLog
+	}
+	s, ok := specOf(GroupBuild, verb)
+	switch {
+	case !ok && len(words) > 1:
+		return c, unknownVerb(GroupBuild, verb)
+	case !ok:
+		return c.take(words)
+	}
+	c.Verb, words = verb, words[1:]
+	for n := len(words); s.shape == shapeBuild && n > 1 && strings.EqualFold(words[n-2], GroupBuild); n-- {
+		words = append(slices.Clone(words[:n-2]), words[n-1]) // "build 12" is how people name it
+	}
+	return c.take(words)
+}
+
 func parseKovra(words []string, sure bool) (Command, error) {
 	c := Command{Group: GroupKovra, Verb: VerbHelp, Sure: sure}
 	if len(words) == 0 {
@@ -162,7 +195,7 @@ func parseKovra(words []string, sure bool) (Command, error) {
 	case GroupPipeline, "pipelines":
 		return parsePipeline(rest, sure)
 	case GroupBuild, "builds":
-		return Command{Group: GroupBuild, Verb: VerbSoon, Words: rest, Sure: sure}, nil
+		return parseBuild(rest, sure)
 	case VerbHelp:
 		c.Words = rest
 		return c, nil
@@ -238,25 +271,15 @@ func hasKey(vars []Var, key string) bool {
 // quotes as in a command. Inputs are held to the names of inputs, variables to those of variables.
 func ParseVars(lines string, inputs bool) ([]Var, error) {
 	c := Command{Group: GroupPipeline, Verb: VerbRun}
-	for line := range strings.Lines(lines) {
-		line = strings.TrimSpace(quoteStraight.Replace(strings.ToValidUTF8(line, "\uFFFD")))
-		if line == "" {
-			continue
-		}
-		key, value, ok := strings.Cut(line, "=")
-		if !ok {
-			return nil, kovra.Errorf(kovra.Invalid, saysNoPair, line)
-		}
-		value = strings.TrimSpace(value)
-		if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
-			value = value[1 : n-1]
-		}
-		key = strings.TrimSpace(key)
+	pairs, err := parsePairs(lines)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pairs {
 		if inputs {
-			key = inputPrefix + strings.TrimPrefix(key, inputPrefix)
+			p.Key = inputPrefix + strings.TrimPrefix(p.Key, inputPrefix)
 		}
-		var err error
-		if c, err = c.takeWord(key + "=" + value); err != nil {
+		if c, err = c.takeWord(p.Key + "=" + p.Value); err != nil {
 			return nil, err
 		}
 	}
@@ -267,6 +290,57 @@ func ParseVars(lines string, inputs bool) ([]Var, error) {
 		return nil, kovra.Errorf(kovra.Invalid, saysBadVariable, inputPrefix+c.Inputs[0].Key)
 	}
 	return c.Vars, nil
+}
+
+// parsePairs reads KEY=VALUE lines. Spaces around key and value are left out, and so is one pair of
+// quotes around the value; what is inside stays as it is.
+func parsePairs(lines string) ([]Var, error) {
+	var pairs []Var
+	for line := range strings.Lines(lines) {
+		line = strings.TrimSpace(quoteStraight.Replace(strings.ToValidUTF8(line, "\uFFFD")))
+		if line == "" {
+			continue
+		}
+		key, value, ok := strings.Cut(line, "=")
+		if !ok {
+			return nil, kovra.Errorf(kovra.Invalid, saysNoPair, line)
+		}
+		value = strings.TrimSpace(value)
+		if isQuoted(value) {
+			value = value[1 : len(value)-1]
+		}
+		pairs = append(pairs, Var{strings.TrimSpace(key), value})
+	}
+	return pairs, nil
+}
+
+func isQuoted(value string) bool {
+	n := len(value)
+	return n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0]
+}
+
+// ParseBuildArgs understands the lines of the field for build arguments, in the quotes of [ParseVars]. Whether they
+// can be passed on says [kovra.CheckBuildArgs].
+func ParseBuildArgs(lines string) ([]kovra.BuildArg, error) {
+	pairs, err := parsePairs(lines)
+	var args []kovra.BuildArg
+	for _, p := range pairs {
+		args = append(args, kovra.BuildArg(p))
+	}
+	return args, err
+}
+
+// buildArgLines writes arguments so that [ParseBuildArgs] gives them back.
+func buildArgLines(args []kovra.BuildArg) string {
+	var b strings.Builder
+	for _, a := range args {
+		value := a.Value
+		if isQuoted(value) || strings.TrimSpace(value) != value {
+			value = `"` + value + `"`
+		}
+		b.WriteString(a.Key + "=" + value + "\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // unknownVerb says what was not understood, the nearest command and an example.

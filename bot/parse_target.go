@@ -13,10 +13,10 @@ import (
 // Target is what the words of a command name.
 type Target struct {
 	// App is the application. It is "" where a pasted URL names the project instead
-	// (see Project), and where the command is about all apps.
+	// (see Project), where a build names it, and where the command is about all apps.
 	App string
 	Ref string
-	ID  int64 // of a pipeline or a job, as GitLab counts
+	ID  int64 // of a pipeline or a job, as GitLab counts; of a build, as we do
 	// Project is a project's path or id: the words of link, or the project of a pasted URL.
 	Project string
 	// Site is scheme and host of a pasted URL, "" when none was pasted. Where GitLab
@@ -55,8 +55,13 @@ func (c Command) Resolve(apps, channelApps []string) (Target, error) {
 		return c.resolveRef(apps, channelApps)
 	case shapePipeline, shapeJob:
 		return c.resolveID(s, apps, channelApps)
+	case shapeBuild:
+		return c.resolveBuild(s, apps)
 	case shapeApp:
 		app, err := c.app(c.Words, apps, channelApps)
+		if err != nil && c.Group == GroupBuild && c.Verb == VerbList && len(c.Words) == 1 {
+			err = c.notAnApp(err, apps)
+		}
 		return Target{App: app}, err
 	case shapeMaybeApp:
 		if len(c.Words) == 0 {
@@ -120,6 +125,39 @@ func (c Command) resolveID(s spec, apps, channelApps []string) (Target, error) {
 	}
 	t.App, err = c.app(c.Words[:len(c.Words)-1], apps, channelApps)
 	return t, err
+}
+
+// resolveBuild reads the number of a build. Builds are numbered through all apps, so the app is
+// needed by nobody; where it is given it is held to.
+func (c Command) resolveBuild(s spec, apps []string) (Target, error) {
+	word := c.Words[len(c.Words)-1]
+	if app, ok := known(word, apps); ok && len(c.Words) == 1 && !number.MatchString(word) {
+		return Target{}, kovra.Errorf(kovra.Invalid, saysAppButNoID, app, s.needs, s.example)
+	}
+	id, err := strconv.ParseInt(strings.TrimPrefix(word, "#"), 10, 64)
+	if err != nil || id <= 0 || !number.MatchString(word) {
+		return Target{}, kovra.Errorf(kovra.Invalid, saysBadBuild, word, s.example)
+	}
+	t := Target{ID: id}
+	if len(c.Words) > 1 {
+		t.App, err = c.app(c.Words[:1], apps, nil)
+	}
+	return t, err
+}
+
+// notAnApp says what a word after /build may have meant that is no app: a build, or a command.
+func (c Command) notAnApp(err error, apps []string) error {
+	word := c.Words[0]
+	_, nearApp := nearest(word, apps)
+	_, nearVerb := nearestSpec(GroupBuild, word)
+	switch {
+	case number.MatchString(word):
+		return kovra.Errorf(kovra.Invalid, saysBuildAlone, strings.TrimPrefix(word, "#"))
+	case !nearApp && nearVerb:
+		return unknownVerb(GroupBuild, word)
+	default:
+		return err
+	}
 }
 
 func (c Command) resolveLink(s spec, apps, channelApps []string) (Target, error) {

@@ -54,8 +54,21 @@ func TestParse(t *testing.T) {
 		{"/kovra", "logs ON", Command{Group: "kovra", Verb: "logs", Words: []string{"on"}}},
 		{"/pipeline", "logs web 5678", Command{Group: "pipeline", Verb: "log", Words: []string{"web", "5678"}}},
 		{"/pipeline", "logs main", Command{Group: "pipeline", Verb: "list", Words: []string{"logs", "main"}}},
-		{"/kovra", "builds web", Command{Group: "build", Verb: "soon", Words: []string{"web"}}},
-		{"/build", "trigger web", Command{Group: "build", Verb: "soon", Words: []string{"trigger", "web"}}},
+		{"/kovra", "builds web", Command{Group: "build", Verb: "list", Words: []string{"web"}}},
+		{"/kovra", "build rebuild 12", Command{Group: "build", Verb: "rebuild", Words: []string{"12"}}},
+		{"/build", "", Command{Group: "build", Verb: "list"}},
+		{"/build", "list web", Command{Group: "build", Verb: "list", Words: []string{"web"}}},
+		{"/build", "trigger web", Command{Group: "build", Verb: "trigger", Words: []string{"web"}}},
+		{"/build", "run web dev", Command{Group: "build", Verb: "trigger", Words: []string{"web", "dev"}}},
+		{"/build", "cancel build 12", Command{Group: "build", Verb: "cancel", Words: []string{"12"}}},
+		{"/build", "cancel build build 12", Command{Group: "build", Verb: "cancel", Words: []string{"12"}}},
+		{"/build", "Deploy web Build #12", Command{Group: "build", Verb: "deploy", Words: []string{"web", "#12"}}},
+		{"/build", "logs <#C1|12>", Command{Group: "build", Verb: "log", Words: []string{"#12"}}},
+		{"/build", "roll back web", Command{Group: "build", Verb: "rollback", Words: []string{"web"}}},
+		{"/build", "roll-back", Command{Group: "build", Verb: "rollback"}},
+		{"/build", "resume", Command{Group: "build", Verb: "resume"}},
+		{"/build", "settings web", Command{Group: "build", Verb: "settings", Words: []string{"web"}}},
+		{"/build", "help deploy", Command{Group: "build", Verb: "help", Words: []string{"deploy"}}},
 	}
 	for _, tt := range tests {
 		got, err := Parse(tt.command, tt.text)
@@ -101,6 +114,11 @@ func TestParseErrors(t *testing.T) {
 		{"/pipeline", `run A="x`, "not closed"},
 		{"/kovra", "link web g/web broadcast:loud", "broadcast:all"},
 		{"/kovra", "link", "Which app, and which GitLab project?"},
+		{"/build", "canecl 12", "Did you mean /build cancel? Example: /build cancel 12"},
+		{"/build", "frobnicate the thing", "All commands: /build help"},
+		{"/build", "deploy", "Which build? Write /build deploy [app] <build>. Example: /build deploy 12"},
+		{"/build", "rollback web 12", `"12" is one word too many`},
+		{"/kovra", "trigger web", "Did you mean /build trigger?"},
 		{"/kovra", "app create", "What is the app to be called?"},
 	}
 	for _, tt := range tests {
@@ -162,7 +180,22 @@ func TestResolve(t *testing.T) {
 		{"/kovra", "audit api", two, Target{App: "api"}, ""},
 		{"/kovra", "audit apx", two, Target{}, "Did you mean api?"},
 		{"/kovra", "help", two, Target{}, ""},
-		{"/build", "web", two, Target{}, ""},
+		{"/build", "web", two, Target{App: "web"}, ""},
+		{"/build", "", one, Target{App: "web"}, ""},
+		{"/build", "", two, Target{}, "Which app?"},
+		{"/build", "wbe", two, Target{}, "Did you mean web?"},
+		{"/build", "rebiuld", two, Target{}, "Did you mean /build rebuild?"},
+		{"/build", "12", two, Target{}, "What about build #12? Write /build log 12"},
+		{"/build", "cancel 12", two, Target{ID: 12}, ""},
+		{"/build", "cancel api #12", two, Target{App: "api", ID: 12}, ""},
+		{"/build", "cancel apj 12", two, Target{}, "Did you mean api?"},
+		{"/build", "cancel web", two, Target{}, "web is an app. Which build?"},
+		{"/build", "log 0", two, Target{}, `"0" is not a build`},
+		{"/build", "log https://gl.example/g/web/-/pipelines/12", two, Target{}, "is not a build. Give its number"},
+		{"/build", "trigger dev", one, Target{App: "web", Ref: "dev"}, ""},
+		{"/build", "trigger api dev", one, Target{App: "api", Ref: "dev"}, ""},
+		{"/build", "rollback", one, Target{App: "web"}, ""},
+		{"/build", "settings", two, Target{}, "Which app?"},
 	}
 	for _, tt := range tests {
 		c, err := Parse(tt.command, tt.text)
@@ -226,8 +259,32 @@ func TestParseVars(t *testing.T) {
 	}
 }
 
+func TestParseBuildArgs(t *testing.T) {
+	got, err := ParseBuildArgs("A=1\n\n B = \"x y\"  \nC=“it is”\nD=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]kovra.BuildArg{{Key: "A", Value: "1"}, {Key: "B", Value: "x y"}, {Key: "C", Value: "it is"}, {Key: "D"}}, got); diff != "" {
+		t.Errorf("arguments (-want +got):\n%s", diff)
+	}
+	if _, err := ParseBuildArgs("A=1\nB"); kovra.KindOf(err) != kovra.Invalid {
+		t.Errorf("a line without =: got %v", err)
+	}
+}
+
+// Whatever is shown in the form comes back as it was.
+func TestBuildArgLines(t *testing.T) {
+	for _, value := range []string{"", "x", " a ", `"a"`, `'a'`, `"`, `""`, `a"b`, `a=b`, `\`, `$HOME`, "字", `"a' `} {
+		want := []kovra.BuildArg{{Key: "A", Value: value}, {Key: "B", Value: "1"}}
+		got, err := ParseBuildArgs(buildArgLines(want))
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%q: %v (-want +got):\n%s", value, err, diff)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"", "run web main A=b", `run "a b" X="c \" d" input:y='z'`, "link web <https://a.b/c/d|x>", "app delete x --yes", "&amp;lt; <#C|1>", "“”", "run =", "retry job"} {
+	for _, s := range []string{"", "run web main A=b", `run "a b" X="c \" d" input:y='z'`, "link web <https://a.b/c/d|x>", "app delete x --yes", "&amp;lt; <#C|1>", "“”", "run =", "retry job", "cancel build 12", "build build 1", "roll back", "deploy web #7"} {
 		for _, c := range []string{"/pipeline", "/kovra", "/build"} {
 			f.Add(c, s)
 		}

@@ -105,7 +105,7 @@ func (p *Projector) picture(v kovra.View) []Message {
 	msgs := p.render(v)
 	if v.Thread.ShownBy != 0 && v.Thread.ShownBy != RendererVersion {
 		for i := range msgs {
-			msgs[i].Class = Progress
+			msgs[i].Class = max(msgs[i].Class, Progress)
 		}
 	}
 	return msgs

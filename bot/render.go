@@ -17,7 +17,7 @@ import (
 
 // RendererVersion grows when messages are to look different: every open thread is
 // then shown anew.
-const RendererVersion = 2
+const RendererVersion = 3
 
 // Class says how urgent the edit of a message is; lower is sooner.
 type Class int
@@ -28,6 +28,7 @@ const (
 	Failure               // something failed and the rest goes on
 	Start                 // something is there that was not
 	Progress              // it moved
+	Tail                  // it wrote something
 )
 
 // Message is what one slot of a thread shows.
@@ -63,13 +64,20 @@ const (
 // in which they belong below each other. It depends on nothing but v: the same state
 // gives the same messages. Every message keeps Slack's limits.
 func Render(v kovra.View) []Message {
-	messages := []Message{renderCard(v)}
-	messages = append(messages, renderFailures(v)...)
-	messages = append(messages, renderHistory(v)...)
+	messages := renderThread(v)
 	for i := range messages {
 		messages[i].finish()
 	}
 	return messages
+}
+
+func renderThread(v kovra.View) []Message {
+	if v.Build != nil {
+		return renderBuildThread(v)
+	}
+	messages := []Message{renderCard(v)}
+	messages = append(messages, renderFailures(v)...)
+	return append(messages, renderHistory(v)...)
 }
 
 func (m *Message) finish() {
@@ -138,6 +146,9 @@ func cardClass(v kovra.View) Class {
 
 // headline is what must be seen first: how it stands with which app and ref.
 func headline(v kovra.View) string {
+	if v.Build != nil {
+		return buildHeadline(v)
+	}
 	r := &v.Run
 	return dots(
 		fmt.Sprintf("%s *%s*", icon(r.Status), prose(appName(v), maxName)),
@@ -389,10 +400,19 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// linked reports whether actions on the run can be done: its project is the app's.
-func linked(v kovra.View) bool { return v.App.Project != 0 && v.App.Project == v.Run.Project }
+// linked reports whether actions on the run or build can be done: its project is the app's.
+func linked(v kovra.View) bool {
+	project := v.Run.Project
+	if v.Build != nil {
+		project = v.Build.Project
+	}
+	return v.App.Project != 0 && v.App.Project == project
+}
 
 func cardButtons(v kovra.View) []*slack.ButtonBlockElement {
+	if v.Build != nil {
+		return buildButtons(v)
+	}
 	r := &v.Run
 	buttons := []*slack.ButtonBlockElement{jobsButton(r, "")}
 	if linked(v) {

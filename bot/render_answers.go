@@ -74,22 +74,20 @@ func codes(names []string) []string {
 	return out
 }
 
-// RenderBuilds answers every command of builds until there are any.
-func RenderBuilds() Answer { return notice(saysBuilds) }
-
 // RenderHelp answers help: of everything, or of one group or verb where words name it.
 func RenderHelp(group string, words []string) Answer {
 	topic := ""
 	if len(words) > 0 {
 		topic = strings.ToLower(strings.Join(words, "-"))
 	}
-	if topic == GroupPipeline || topic == GroupKovra {
+	if topic == GroupPipeline || topic == GroupBuild || topic == GroupKovra {
 		group, topic = topic, ""
 	}
+	own := topic == "" || len(helpLines(group, topic)) > 0
 	var blocks []slack.Block
-	for _, g := range []string{GroupPipeline, GroupKovra} {
+	for _, g := range []string{GroupPipeline, GroupBuild, GroupKovra} {
 		lines := helpLines(g, topic)
-		if len(lines) > 0 && (topic != "" || group == g || group == GroupKovra) {
+		if len(lines) > 0 && (group == g || group == GroupKovra || !own) {
 			blocks = append(blocks, section(append([]string{"*" + helpHeads[g] + "*"}, lines...)...))
 		}
 	}
@@ -108,12 +106,20 @@ func helpLines(group, topic string) []string {
 		if s.group != group || topic != "" && topic != s.verb {
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("`%s`  %s", escape(s.usageLine()), about[s.verb]))
+		lines = append(lines, fmt.Sprintf("`%s`  %s", escape(s.usageLine()), s.about()))
 		if topic != "" {
 			lines = append(lines, fmt.Sprintf("Example: `%s`", escape(s.example)))
 		}
 	}
 	return lines
+}
+
+// about says what the command does.
+func (s spec) about() string {
+	if s.group == GroupBuild {
+		return aboutBuild[s.verb]
+	}
+	return about[s.verb]
 }
 
 // Hook is what somebody needs who sets up the webhook by hand.
@@ -131,6 +137,10 @@ type Deed struct {
 	Project kovra.Project
 	App     kovra.App
 	Hook    Hook // for a link whose hook is to be set up by hand
+
+	// Of actions of builds.
+	Build    kovra.Build         // that came of it, or that it is about; zero: none
+	Settings kovra.BuildSettings // of the app
 }
 
 // RenderAction is the private answer about an action, however far it is.
@@ -142,6 +152,9 @@ func RenderAction(d Deed) Answer {
 	case kovra.ActionFailed:
 		return renderActionFailed(d)
 	case kovra.ActionAsks:
+		if a.Kind == kovra.ActDeploy || a.Kind == kovra.ActRollBack {
+			return renderDeployQuestion(d)
+		}
 		text := "❓ " + prose(cmp.Or(a.Outcome.Reason, fmt.Sprintf(saysSure, actionPhrase(d).plain)), maxReason)
 		yes := button(ActionConfirm, strconv.FormatInt(a.ID, 10), confirmWords(a.Kind))
 		yes.Style = slack.StyleDanger
@@ -153,6 +166,9 @@ func RenderAction(d Deed) Answer {
 
 func renderDone(d Deed) Answer {
 	a := d.Action
+	if ofBuilds(a.Kind) {
+		return renderBuildDone(d)
+	}
 	text := "✅ " + actionPhrase(d).done
 	blocks := []slack.Block{section(text)}
 	for _, l := range doneNotes(d) {
@@ -236,9 +252,12 @@ func renderActionFailed(d Deed) Answer {
 	a := d.Action
 	reason := prose(a.Outcome.Reason, maxReason)
 	if reason == "" {
-		reason = failedWords(a.Outcome.Kind)
+		reason = failedWords(a.Kind, a.Outcome.Kind)
 	}
 	text := "❌ " + actionPhrase(d).not + " " + reason
+	if ofBuilds(a.Kind) {
+		return fit(Answer{Text: text, Blocks: row([]slack.Block{section(text)}, deedButtons(d)...)})
+	}
 	var buttons []*slack.ButtonBlockElement
 	if d.Run.ID != 0 {
 		buttons = append(buttons, jobsButton(&d.Run, ""))
@@ -263,6 +282,9 @@ func RenderTaken(d Deed, asker string) Answer {
 	}
 	text := fmt.Sprintf("☝️ %s %s%s%s", actionPhrase(d).already, who, at(date(a.CreatedAt)), "."+state)
 	blocks := []slack.Block{section(text)}
+	if d.Build.ID != 0 {
+		return fit(Answer{Text: text, Blocks: row(append(blocks, contextLine(buildHeadline(d.view()))), deedButtons(d)...)})
+	}
 	if d.Run.ID == 0 {
 		return fit(Answer{Text: text, Blocks: blocks})
 	}
@@ -283,7 +305,7 @@ func at(date string) string {
 // Unavailable is an action that was asked for though it is not offered now.
 type Unavailable struct {
 	Kind kovra.ActionKind
-	View kovra.View // of the run, as it is now
+	View kovra.View // of the run or build, as it is now
 	Job  *kovra.Job // the job that it is about, or nil
 	// Attempt is what the button carried; 0: it was typed.
 	Attempt int
@@ -292,6 +314,11 @@ type Unavailable struct {
 // RenderUnavailable says why the action is not possible, what the state is now, and what
 // is possible instead.
 func RenderUnavailable(u Unavailable) Answer {
+	if u.View.Build != nil {
+		text := "☝️ " + buildUnavailableWords(u)
+		blocks := []slack.Block{section(text), contextLine(headline(u.View))}
+		return fit(Answer{Text: text, Blocks: row(blocks, append(buildButtons(u.View), u.nextButton())...)})
+	}
 	r := &u.View.Run
 	lines := []string{unavailableWords(u)}
 	if u.Attempt != 0 && u.Attempt != r.Attempt() {

@@ -33,6 +33,8 @@ type goldenInput struct {
 	Page         int
 	Viewer       string // address of the viewer; the jobs' logs are below it
 	List         List
+	Builds       BuildList
+	Settings     []kovra.BuildSettings
 	Rows         []AppRow
 	Audit        []AuditRow
 	Older        int64
@@ -127,6 +129,7 @@ func readInput(t *testing.T, data []byte) goldenInput {
 			in.View.Jobs = append(in.View.Jobs, j)
 		}
 	}
+	in.addBuildViewer()
 	in.addViewer(in.View.Jobs)
 	for i := range in.View.Children {
 		in.addViewer(in.View.Children[i].Jobs)
@@ -140,6 +143,32 @@ func (in goldenInput) addViewer(jobs []kovra.Job) {
 		if in.Viewer != "" && !jobs[i].Bridge {
 			jobs[i].LogURL = fmt.Sprint(in.Viewer, jobs[i].ID)
 		}
+	}
+}
+
+// addBuildViewer does the same for builds and deployments.
+func (in goldenInput) addBuildViewer() {
+	address := func(kind string, id int64) string {
+		if in.Viewer == "" {
+			return ""
+		}
+		return fmt.Sprint(strings.TrimSuffix(in.Viewer, "j"), kind, id)
+	}
+	builds := []*kovra.Build{}
+	if in.View.Build != nil {
+		builds = append(builds, in.View.Build)
+	}
+	for i := range in.Builds.Builds {
+		builds = append(builds, &in.Builds.Builds[i])
+	}
+	for i := range in.Deeds {
+		builds = append(builds, &in.Deeds[i].Build)
+	}
+	for _, b := range builds {
+		b.LogURL = address("b", b.ID)
+	}
+	for i := range in.View.Deployments {
+		in.View.Deployments[i].LogURL = address("d", in.View.Deployments[i].ID)
 	}
 }
 
@@ -162,6 +191,15 @@ func renderInput(t *testing.T, in goldenInput) []shown {
 	case "log":
 		for _, j := range v.Jobs {
 			answers = append(answers, RenderLog(v, j))
+		}
+	case "builds":
+		in.Builds.App, in.Builds.Project = v.App, v.Project
+		answers = append(answers, RenderBuilds(in.Builds))
+	case "build_log":
+		answers = append(answers, RenderBuildLog(v))
+	case "settings":
+		for _, s := range in.Settings {
+			answers = append(answers, RenderSettings(v.App.Name, s))
 		}
 	case "apps":
 		answers = append(answers, RenderApps(in.Rows), RenderApps(nil))
@@ -187,7 +225,7 @@ func renderInput(t *testing.T, in goldenInput) []shown {
 		answers = renderErrors(in)
 	case "help":
 		answers = append(answers, RenderHelp("kovra", nil), RenderHelp("pipeline", []string{"retry-job"}), RenderHelp("pipeline", nil),
-			RenderHelp("kovra", []string{"app", "create"}), RenderHelp("kovra", []string{"nonsense"}), RenderBuilds(), RenderConnect("web"))
+			RenderHelp("kovra", []string{"app", "create"}), RenderHelp("kovra", []string{"nonsense"}), RenderHelp("build", nil), RenderHelp("build", []string{"cancel"}), RenderConnect("web"))
 	default:
 		t.Fatalf("nothing is called %q", in.Render)
 	}

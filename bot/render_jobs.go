@@ -185,7 +185,7 @@ func RenderLog(v kovra.View, j kovra.Job) Answer {
 	case v.NoLogs:
 		blocks = append(blocks, contextLine(saysLogHidden))
 	case j.Log == kovra.LogCut && len(j.Excerpt.Lines) > 0:
-		blocks = append(blocks, section(excerptText(j.Excerpt, maxSection-100)))
+		blocks = append(blocks, section(excerptText(j.Excerpt)))
 	}
 	return fit(Answer{Text: text, Blocks: row(blocks, logButton(v, j), jobChange(v, r), open("job", j.URL, "View in GitLab"))})
 }

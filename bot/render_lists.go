@@ -82,7 +82,8 @@ type AppRow struct {
 	App           kovra.App
 	Project       kovra.Project // zero: none linked
 	Subscriptions []kovra.Subscription
-	Last          *kovra.Run // the newest pipeline, or nil
+	Last          *kovra.Run   // the newest pipeline, or nil
+	LastBuild     *kovra.Build // the newest build, or nil
 }
 
 // RenderApps answers `/kovra apps`.
@@ -104,7 +105,14 @@ func appLine(r AppRow) string {
 	if r.Last != nil {
 		last = dots("last pipeline "+icon(r.Last.Status)+" "+statusWords(r.Last.Status), refText(r.Last), pipelineLink(r.Last))
 	}
-	return "• " + dots("*"+prose(r.App.Name, maxName)+"*", projectText(r.App, r.Project), channelsText(r.Subscriptions), last)
+	return "• " + dots("*"+prose(r.App.Name, maxName)+"*", projectText(r.App, r.Project), channelsText(r.Subscriptions), last, lastBuildText(r))
+}
+
+func lastBuildText(r AppRow) string {
+	if r.LastBuild == nil {
+		return ""
+	}
+	return dots("last build "+buildIcon(r.LastBuild.Status)+" "+buildWords(r.LastBuild), branchText(r.LastBuild), fmt.Sprintf("#%d", r.LastBuild.ID))
 }
 
 func projectText(a kovra.App, p kovra.Project) string {
@@ -165,6 +173,9 @@ func RenderApp(r AppRow) Answer {
 	if r.Last != nil {
 		lines = append(lines, "Last pipeline: "+dots(icon(r.Last.Status)+" "+statusWords(r.Last.Status), refText(r.Last), pipelineLink(r.Last), createdText(r.Last)))
 	}
+	if last := lastBuildText(r); last != "" {
+		lines = append(lines, upper(last))
+	}
 	lines = append(lines, "Webhook: "+hookText(r.Project))
 	blocks := []slack.Block{section(lines...)}
 	blocks = append(blocks, sections(subscriptionLines(r.Subscriptions, false), "channels", 3000)...)
@@ -175,7 +186,7 @@ func RenderApp(r AppRow) Answer {
 		blocks = append(blocks, contextLine("created "+d+" by "+mention(r.App.CreatedBy, "")))
 	}
 	list := button(ActionList, buttonPlace(r.App.Name, "").String(), "Pipelines")
-	return fit(Answer{Text: name, Blocks: row(blocks, list, runButton(r.App.Name, ""), open("project", r.Project.URL, "View in GitLab"))})
+	return fit(Answer{Text: name, Blocks: row(blocks, list, buildsButton(r.App.Name), runButton(r.App.Name, ""), open("project", r.Project.URL, "View in GitLab"))})
 }
 
 func hookText(p kovra.Project) string {

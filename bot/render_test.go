@@ -126,6 +126,119 @@ func (d dice) view() kovra.View {
 	return v
 }
 
+func (d dice) buildStatus() kovra.BuildStatus {
+	all := []kovra.BuildStatus{"", kovra.BuildPending, kovra.BuildBuilding, kovra.BuildSucceeded, kovra.BuildFailed, kovra.BuildFailed, kovra.BuildCancelled, kovra.BuildStatus(d.text())}
+	return all[d.IntN(len(all))]
+}
+
+func (d dice) excerpt() kovra.Excerpt {
+	e := kovra.Excerpt{Note: d.text(), First: d.IntN(100)}
+	for l := range d.IntN(60) {
+		e.Lines = append(e.Lines, kovra.ExcerptLine{N: l + 1, Text: d.text(), Hidden: d.IntN(2) * d.IntN(2) * d.IntN(9)})
+	}
+	return e
+}
+
+func (d dice) person() kovra.Person {
+	return kovra.Person{ID: []string{"U1", "", d.text()}[d.IntN(3)], Name: d.text()}
+}
+
+func (d dice) target() kovra.DeployTarget {
+	return kovra.DeployTarget{Namespace: d.text(), Deployment: d.text(), Container: d.text()}
+}
+
+func (d dice) build(id int64) kovra.Build {
+	b := kovra.Build{
+		ID: id, App: d.text(), Project: 6 + d.Int64N(2), Title: d.text(), Of: d.Int64N(2), Trigger: kovra.BuildTrigger(d.text()),
+		Author: kovra.GitLabUser{Name: d.text()}, Pusher: kovra.GitLabUser{Name: d.text(), Username: d.text()}, By: d.person(),
+		Spec:   kovra.BuildSpec{Branch: d.text(), Tag: d.IntN(3) == 0, Commit: d.text(), Image: d.text(), Target: d.target()},
+		Status: d.buildStatus(), Reason: d.text(), Message: d.text(), Cancel: kovra.BuildCancel{Wanted: d.IntN(2) == 0, By: d.person(), Newer: d.Int64N(2)},
+		Digest: []string{"", d.text(), "sha256:" + strings.Repeat("0a", 32)}[d.IntN(3)], News: []kovra.News{kovra.NoNews, kovra.Broken, kovra.Fixed}[d.IntN(3)],
+		CreatedAt: d.time(), StartedAt: d.time(), FinishedAt: d.time(), LogDone: d.IntN(2) == 0, LogLines: d.IntN(3), Place: d.IntN(3), LogURL: d.text(),
+	}
+	for i := range d.IntN(20) {
+		b.Steps = append(b.Steps, kovra.Step{
+			Task: []string{d.text(), fmt.Sprint(i)}[d.IntN(2)], Name: d.text(), Status: d.status(), Reason: d.text(), Message: d.text(),
+			StartedAt: d.time(), FinishedAt: d.time(), FirstLine: d.IntN(9), Excerpt: d.excerpt(),
+			Log: []kovra.LogState{kovra.LogUnread, kovra.LogCut, kovra.LogGone}[d.IntN(3)],
+		})
+	}
+	for range d.IntN(30) {
+		b.Tail = append(b.Tail, d.text())
+	}
+	return b
+}
+
+func (d dice) settings() kovra.BuildSettings {
+	flip := func() bool { return d.IntN(2) == 0 }
+	s := kovra.BuildSettings{
+		Enabled: flip(), Branch: d.text(), Dockerfile: d.text(), AutoDeploy: flip(), AllowManaged: flip(), Supersede: flip(), Tags: d.text(), Context: d.text(),
+		Namespace: d.text(), ServiceAccount: d.text(), Registry: d.text(), Paused: flip(), PausedBy: d.person(), ChangedBy: d.person(), ChangedAt: d.time(),
+	}
+	if flip() {
+		s.Target = d.target()
+	}
+	for range d.IntN(9) {
+		s.Args = append(s.Args, kovra.BuildArg{Key: "TOKEN" + d.text(), Value: d.text()})
+		s.Paths, s.Secrets = append(s.Paths, d.text()), append(s.Secrets, d.text())
+	}
+	return s
+}
+
+// buildView is a view of a build.
+func (d dice) buildView() kovra.View {
+	v := d.view()
+	b := d.build(42)
+	v.Run, v.Jobs, v.Children, v.Build, v.Settings = kovra.Run{}, nil, nil, &b, d.settings()
+	v.LastDeployment = d.Int64N(4)
+	for i := range d.IntN(4) {
+		v.Deployments = append(v.Deployments, kovra.Deployment{
+			ID: int64(i + 1), Build: 42, Kind: []kovra.DeploymentKind{kovra.AutoDeploy, kovra.Deploy, kovra.RollBack}[d.IntN(3)], Target: d.target(), Image: d.text(), From: d.text(),
+			By: d.person(), Status: d.buildStatus(), Message: d.text(), Excerpt: d.excerpt(), CreatedAt: d.time(), StartedAt: d.time(), FinishedAt: d.time(), LogURL: d.text(),
+		})
+	}
+	for i := range v.Actions {
+		a := &v.Actions[i]
+		a.Kind = buildKinds[d.IntN(len(buildKinds))]
+		a.Build, a.Outcome.Build, a.Outcome.Deployment, a.Outcome.Target = 42, d.Int64N(60), d.Int64N(5), d.target()
+		a.Outcome.Image, a.Outcome.From, a.Outcome.Changes = d.text(), d.text(), strings.Repeat(d.text()+"\n", d.IntN(40))
+		a.Params.Settings = &v.Settings
+	}
+	switch d.IntN(3) {
+	case 0:
+		v.Slots[kovra.SlotTail] = kovra.Slot{TS: "1.1"}
+	case 1:
+		v.Slots[kovra.SlotTail] = kovra.Slot{Nonce: "n"}
+	}
+	return v
+}
+
+var buildKinds = []kovra.ActionKind{
+	kovra.ActBuild, kovra.ActCancelBuild, kovra.ActRebuild, kovra.ActDeploy, kovra.ActRollBack, kovra.ActBuildSetting, kovra.ActResumeDeploy,
+}
+
+// buildAnswers are all the private answers that the view of a build can give.
+func (d dice) buildAnswers(v kovra.View) []Answer {
+	list := BuildList{App: v.App, Project: v.Project, Settings: v.Settings, Deploying: v.Deployments, Older: 3, Newer: 4}
+	for i := range ListPage {
+		list.Builds = append(list.Builds, d.build(int64(60+i)))
+	}
+	row := AppRow{App: v.App, Project: v.Project, LastBuild: v.Build}
+	out := []Answer{
+		RenderBuilds(list), RenderBuildLog(v), RenderSettings(v.App.Name, v.Settings), RenderApp(row), RenderApps([]AppRow{row}),
+	}
+	var audit []AuditRow
+	for _, a := range v.Actions {
+		deed := Deed{Action: a, Project: v.Project, App: v.App, Build: *v.Build, Settings: v.Settings}
+		out = append(out, RenderAction(deed), RenderTaken(deed, "U1"))
+		audit = append(audit, AuditRow{Action: a})
+	}
+	for _, k := range buildKinds {
+		out = append(out, RenderUnavailable(Unavailable{Kind: k, View: v}))
+	}
+	return append(out, RenderAudit(v.App.Name, audit, 5))
+}
+
 // answers are all the private answers that the view can give.
 func (d dice) answers(v kovra.View) []Answer {
 	row := AppRow{App: v.App, Project: v.Project, Last: &v.Run, Subscriptions: []kovra.Subscription{{App: d.text(), Channel: d.text(), Paused: d.text()}}}
@@ -168,6 +281,9 @@ func FuzzRender(f *testing.F) {
 			d.texts = []string{a, b}
 		}
 		v := d.view()
+		if seed%2 == 0 {
+			v = d.buildView()
+		}
 		messages, again := Render(v), Render(v)
 		slots := map[string]bool{}
 		for i, m := range messages {
@@ -186,7 +302,14 @@ func FuzzRender(f *testing.F) {
 		if messages[0].Slot != kovra.SlotCard {
 			t.Fatalf("the first slot is %s", messages[0].Slot)
 		}
-		for i, answer := range d.answers(v) {
+		answers := d.answers
+		if v.Build != nil {
+			answers = d.buildAnswers
+			if err := CheckView(settingsForm("{}", "web", v.Settings)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, answer := range answers(v) {
 			checkHarmless(t, fmt.Sprint("answer ", i), answer.Text, answer.Blocks)
 		}
 	})
@@ -287,13 +410,16 @@ func markupOf(t *testing.T, raw []byte) []string {
 
 func TestRenderManyStates(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(80) {
+	for seed := range uint64(160) {
 		d := dice{rand.New(rand.NewPCG(seed, 2)), hostile}
-		v := d.view()
+		v, answers := d.view(), d.answers
+		if seed%2 == 0 {
+			v, answers = d.buildView(), d.buildAnswers
+		}
 		for _, m := range Render(v) {
 			checkHarmless(t, fmt.Sprint(seed, " ", m.Slot), m.Text, m.Blocks)
 		}
-		for i, a := range d.answers(v) {
+		for i, a := range answers(v) {
 			checkHarmless(t, fmt.Sprint(seed, " answer ", i), a.Text, a.Blocks)
 		}
 	}
@@ -412,6 +538,16 @@ func TestValues(t *testing.T) {
 	for _, bad := range []string{"", "web", "web:x:0:", "web:0:x:"} {
 		if _, err := ParsePlace(bad); kovra.KindOf(err) != kovra.Invalid {
 			t.Errorf("ParsePlace(%q): %v", bad, err)
+		}
+	}
+	for _, v := range []BuildValue{{Build: 1}, {Build: 1, Deployment: 2}} {
+		if got, err := ParseBuildValue(v.String()); err != nil || got != v {
+			t.Errorf("%s: got %+v, %v", v, got, err)
+		}
+	}
+	for _, bad := range []string{"", "x", "0", "-1", "1:", "1:x", "1:-2", "1:2:3"} {
+		if _, err := ParseBuildValue(bad); kovra.KindOf(err) != kovra.Invalid {
+			t.Errorf("ParseBuildValue(%q): %v", bad, err)
 		}
 	}
 	if got := ActionName("retry_job:42"); got != ActionRetryJob {

@@ -99,7 +99,7 @@ func renderFailure(v kovra.View, f failed) Message {
 	case v.NoLogs:
 		blocks = append(blocks, contextLine(saysLogHidden))
 	case len(j.Excerpt.Lines) > 0:
-		blocks = append(blocks, section(excerptText(j.Excerpt, maxSection-100)))
+		blocks = append(blocks, section(excerptText(j.Excerpt)))
 	default:
 		blocks = append(blocks, contextLine(noExcerpt(j)))
 	}
@@ -169,9 +169,9 @@ func atLine(address string, line int) string {
 	return address + "#L" + strconv.Itoa(line)
 }
 
-// excerptText is the excerpt in a fence of at most n characters. Where it is too long the
+// excerptText is the excerpt in a fence. Where it is too long the
 // lines farthest from the one that matters go first; a line is cut only when it alone is too long.
-func excerptText(e kovra.Excerpt, n int) string {
+func excerptText(e kovra.Excerpt) string {
 	const fences, mark = 8, 40 // characters of the fences, and of a line that says what is hidden
 	lines := e.Lines
 	width, size := 0, fences+2*mark
@@ -187,7 +187,7 @@ func excerptText(e kovra.Excerpt, n int) string {
 		size += cost[i]
 	}
 	lo, hi, focus := 0, len(lines), focusLine(lines, e.First)
-	for size > n && hi-lo > 1 {
+	for size > maxFence && hi-lo > 1 {
 		if focus-lo >= hi-1-focus {
 			size -= cost[lo]
 			lo++
@@ -197,8 +197,8 @@ func excerptText(e kovra.Excerpt, n int) string {
 		}
 	}
 	shown := slices.Clone(lines[lo:hi])
-	if size > n {
-		shown[0].Text = clip(clean(shown[0].Text), n/8)
+	if size > maxFence {
+		shown[0].Text = clip(clean(shown[0].Text), maxFence/8)
 	}
 	return fence(excerptLines(shown, hidden(lines[:lo]), hidden(lines[hi:])))
 }
@@ -286,6 +286,11 @@ func renderHistory(v kovra.View) []Message {
 			events = append(events, event{a.CreatedAt, m})
 		}
 	}
+	return inOrder(events)
+}
+
+// inOrder are the replies as things happened.
+func inOrder(events []event) []Message {
 	slices.SortStableFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
 	var out []Message
 	for _, e := range events {

@@ -213,7 +213,7 @@ func deedWords(a kovra.Action, job string, inThread bool) string {
 
 // Sentences of mrkdwn: they are shown as they are, and what is put into them is escaped before.
 const (
-	saysConnect         = "*%s* has no GitLab project yet. Connect one to see and run its pipelines."
+	saysConnect         = "*%s* has no GitLab project yet. Connect one to see and run its pipelines and builds."
 	saysNoPipelines     = "No pipeline yet. Start one with *Run Pipeline*, or push a commit."
 	saysNoPipelinesOf   = "No pipeline of %s yet. Start one with *Run Pipeline*, or push a commit."
 	saysNoPipelinesNear = "No pipeline of %s yet. Did you mean a command, as in %s?"
@@ -226,7 +226,6 @@ const (
 	saysWhichApp        = "Which app is meant by %s?"
 	saysWhichAppTyped   = "Which app is meant? Name it in the command:"
 	saysMoreApps        = "and %d more; name the app in the command"
-	saysBuilds          = "Builds come with a later version of Kovra. Pipelines work today: `/pipeline`"
 	saysHelp            = "What I understand"
 	saysHelpFoot        = "An id can also be `#id` or a pasted GitLab address. In a channel with one app its name can be left out."
 	saysSure            = "%s?"
@@ -254,9 +253,22 @@ const (
 	saysOtherAttempt    = "The button is of an earlier attempt; now it is attempt %d."
 )
 
-var helpHeads = map[string]string{GroupPipeline: "Pipelines", GroupKovra: "Apps and channels"}
+var helpHeads = map[string]string{GroupPipeline: "Pipelines", GroupBuild: "Builds", GroupKovra: "Apps and channels"}
 
-// about says what each verb does.
+// aboutBuild says what each verb of builds does.
+var aboutBuild = map[string]string{
+	VerbList:     "the newest builds",
+	VerbTrigger:  "build a branch or tag now",
+	VerbCancel:   "cancel a build",
+	VerbRebuild:  "build the same commit again",
+	VerbLog:      "the log of a build",
+	VerbDeploy:   "roll out the image of a build",
+	VerbRollback: "roll back to the image before; auto-deploy pauses",
+	VerbResume:   "auto-deploy goes on after a roll back",
+	VerbSettings: "how an app is built and deployed",
+}
+
+// about says what each verb does, but for those of builds.
 var about = map[string]string{
 	VerbList:          "the newest pipelines",
 	VerbRun:           "start a pipeline",
@@ -302,6 +314,9 @@ type phrase struct {
 // actionPhrase speaks of the action of d.
 func actionPhrase(d Deed) phrase {
 	a := d.Action
+	if ofBuilds(a.Kind) {
+		return buildPhrase(d)
+	}
 	app := "*" + prose(cmp.Or(a.App, d.App.Name), maxName) + "*"
 	pipeline := "the pipeline"
 	if d.Run.Remote != 0 {
@@ -362,6 +377,10 @@ func confirmWords(k kovra.ActionKind) string {
 		return "Yes, unlink it"
 	case kovra.ActDeleteApp:
 		return "Yes, delete it"
+	case kovra.ActDeploy:
+		return "Yes, deploy it"
+	case kovra.ActRollBack:
+		return "Yes, roll back"
 	default:
 		return "Yes, do it"
 	}
@@ -383,28 +402,11 @@ func logsWords(c kovra.Channel) string {
 	}
 }
 
-// failedWords stand where nobody gave a reason.
-func failedWords(k kovra.ErrorKind) string {
-	switch k {
-	case kovra.Unavailable:
-		return "GitLab does not answer. Try again in a moment."
-	case kovra.Unclear:
-		return "It is not clear whether it happened. Look in GitLab before you try again."
-	case kovra.Denied:
-		return "GitLab does not allow it."
-	case kovra.NotFound:
-		return "GitLab does not know it."
-	case kovra.Conflict:
-		return "It is not possible in its present state."
-	case kovra.Invalid:
-		return "GitLab did not accept it."
-	default:
-		return "Something went wrong on our side; it is in the log of the bot."
-	}
-}
-
 // auditWords says what was done, in the record.
 func auditWords(a kovra.Action, r *kovra.Run) string {
+	if ofBuilds(a.Kind) {
+		return buildAuditWords(a)
+	}
 	what := ""
 	if r.Remote != 0 {
 		what = " pipeline " + pipelineLink(r)

@@ -322,6 +322,9 @@ func (tx *Tx) BuildView(id int64) (kovra.View, error) {
 	if v.Settings, err = tx.BuildSettings(b.App); err != nil {
 		return v, err
 	}
+	if v.LastDeployment, err = tx.int("SELECT max(id) FROM deployments WHERE app = ? HAVING max(id) IS NOT NULL", b.App); err != nil {
+		return v, err
+	}
 	v.Actions, err = list(tx, tx.scanAction, "SELECT "+actionColumns+" FROM actions WHERE build = ? AND build <> 0 AND state = 'done' ORDER BY id", id)
 	return v, err
 }

@@ -49,10 +49,18 @@ func (tx *Tx) OpenDeployments() ([]kovra.Deployment, error) {
 	return list(tx, tx.scanDeployment, "SELECT "+deploymentColumns+" FROM deployments WHERE final = 0 ORDER BY id")
 }
 
-// AddDeployment records a deployment that shall be made, and gives it its id and its name in the cluster.
+// AddDeployment records a deployment that shall be made, and gives it its id and its name in the cluster. The
+// one before it cannot be rolled back any more; its threads show that.
 func (tx *Tx) AddDeployment(d kovra.Deployment) (kovra.Deployment, error) {
 	d.Status, d.Phase, d.CreatedAt = kovra.BuildPending, kovra.PhaseQueued, tx.now
-	err := tx.row(`INSERT INTO deployments (build, app, final, version, driven_version, doc) VALUES (?, ?, 0, 0, 0, '{}') RETURNING id`,
+	before, err := tx.LastDeployment(d.App)
+	if err == nil && before.Build != d.Build {
+		err = tx.bumpBuildThreads(before.Build)
+	}
+	if err != nil && kovra.KindOf(err) != kovra.NotFound {
+		return d, err
+	}
+	err = tx.row(`INSERT INTO deployments (build, app, final, version, driven_version, doc) VALUES (?, ?, 0, 0, 0, '{}') RETURNING id`,
 		d.Build, d.App).Scan(&d.ID)
 	if err != nil {
 		return d, err

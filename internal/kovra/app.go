@@ -20,7 +20,7 @@ var commandWords = map[string]bool{
 	"app": true, "apps": true, "apply": true, "audit": true, "build": true, "builds": true, "cancel": true, "check": true,
 	"connect": true, "create": true, "delete": true, "deploy": true, "disconnect": true, "help": true, "jobs": true, "kovra": true,
 	"link": true, "list": true, "log": true, "me": true, "notify": true, "pipeline": true, "pipelines": true, "play": true,
-	"rebuild": true, "retry": true, "retry-job": true, "rollback": true, "run": true, "settings": true, "subscribe": true,
+	"rebuild": true, "resume": true, "retry": true, "retry-job": true, "rollback": true, "run": true, "settings": true, "subscribe": true,
 	"subscriptions": true, "trigger": true, "unlink": true, "unsubscribe": true, "why": true,
 }
 
@@ -88,6 +88,19 @@ func (s Subscription) Broadcasts(r *Run) bool {
 		return true
 	default:
 		return r.Protected || r.Tag
+	}
+}
+
+// BroadcastsBuild reports whether news of b go to the channel: those of tags, of the default branch and of the
+// branch that the app is built from.
+func (s Subscription) BroadcastsBuild(b *Build, p Project, set BuildSettings) bool {
+	switch s.Broadcast {
+	case BroadcastOff:
+		return false
+	case BroadcastAll:
+		return true
+	default:
+		return b.Spec.Tag || b.Spec.Branch != "" && (b.Spec.Branch == p.DefaultBranch || b.Spec.Branch == set.Branch)
 	}
 }
 

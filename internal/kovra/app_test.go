@@ -34,7 +34,7 @@ func TestCheckAppName(t *testing.T) {
 func TestCommandsNameNoApp(t *testing.T) {
 	for _, word := range []string{
 		"help", "app", "apps", "list", "link", "unlink", "subscribe", "unsubscribe", "run", "cancel", "retry", "retry-job", "play",
-		"pipelines", "jobs", "why", "build", "deploy", "rollback", "connect", "disconnect", "audit", "settings",
+		"pipelines", "jobs", "why", "build", "deploy", "rollback", "connect", "disconnect", "audit", "settings", "resume",
 	} {
 		if CheckAppName(word) == nil {
 			t.Errorf("an app may be called %q", word)
@@ -53,6 +53,22 @@ func TestSubscription(t *testing.T) {
 		for name, r := range news {
 			if got := (Subscription{Broadcast: switched}).Broadcasts(r); got != want[name] {
 				t.Errorf("broadcast %q, %s: %v, want %v", switched, name, got, want[name])
+			}
+		}
+	}
+	builds := map[string]*Build{
+		"main": {Spec: BuildSpec{Branch: "main"}}, "release": {Spec: BuildSpec{Branch: "release"}}, "tag": {Spec: BuildSpec{Branch: "v1", Tag: true}},
+		"feature": {Spec: BuildSpec{Branch: "feature"}}, "nothing": {},
+	}
+	for switched, want := range map[Broadcast]map[string]bool{
+		BroadcastOn:  {"main": true, "release": true, "tag": true},
+		BroadcastOff: {},
+		BroadcastAll: {"main": true, "release": true, "tag": true, "feature": true, "nothing": true},
+	} {
+		for name, b := range builds {
+			got := Subscription{Broadcast: switched}.BroadcastsBuild(b, Project{DefaultBranch: "main"}, BuildSettings{Branch: "release"})
+			if got != want[name] {
+				t.Errorf("broadcast %q, build of %s: %v, want %v", switched, name, got, want[name])
 			}
 		}
 	}

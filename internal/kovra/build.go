@@ -128,6 +128,8 @@ type Build struct {
 
 	// LogDone: the whole log is kept. Until then the thread has no excerpt.
 	LogDone bool `json:"log_done,omitempty"`
+	// LogLines is how many lines the log has, once it is kept as a whole.
+	LogLines int `json:"log_lines,omitempty"`
 	// Tail is the newest lines of the log, for the thread.
 	Tail []string `json:"tail,omitempty"`
 

@@ -84,6 +84,8 @@ type View struct {
 	Build       *Build
 	Deployments []Deployment  // of the build, oldest first
 	Settings    BuildSettings // of the app
+	// LastDeployment is the newest one of the app, of whatever build: it alone can be rolled back. 0: there was none.
+	LastDeployment int64
 	// NoLogs: the channel may see neither excerpts nor links to logs.
 	NoLogs bool
 }

@@ -221,7 +221,7 @@ function Ticks({ common, element, value, set, ctx, labelled }) {
 	const chosen = value ? value.split("\n") : [];
 	const toggle = (v) => set(several ? (chosen.includes(v) ? chosen.filter((c) => c !== v) : [...chosen, v]).join("\n") : v);
 	return html`<div class="ticks" role=${several ? "group" : "radiogroup"} aria-labelledby=${labelled} ...${common}>
-		${element.options.map((o) => html`<label><input type=${several ? "checkbox" : "radio"} checked=${chosen.includes(o.value)} onChange=${() => toggle(o.value)} />
+		${element.options.map((o) => html`<label><input type=${several ? "checkbox" : "radio"} name=${several ? undefined : common.id} checked=${chosen.includes(o.value)} onChange=${() => toggle(o.value)} />
 			<span><${TextObject} text=${o.text} ctx=${ctx} />${o.description && html`<small><${TextObject} text=${o.description} ctx=${ctx} /></small>`}</span></label>`)}
 	</div>`;
 }
