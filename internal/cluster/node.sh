@@ -27,7 +27,7 @@ start_registry() {
 	YAML
 	start "registry-$1" docker-registry serve "$conf/$1.yaml"
 	mkdir -p "$conf/certs.d/$2"
-	printf 'server = "https://%s"\nca = "%s"\n' "$2" "$pki/ca.crt" >"$conf/certs.d/$2/hosts.toml"
+	printf '[host."https://%s"]\nca = "%s"\n' "$2" "$pki/ca.crt" >"$conf/certs.d/$2/hosts.toml"
 	until_works 20 "registry $1" curl -sS --cacert "$pki/ca.crt" "https://$2/v2/"
 }
 
