@@ -3,7 +3,7 @@
 # shellcheck shell=bash
 
 packages=(containerd runc containernetworking-plugins iptables iproute2 docker-registry apache2-utils
-	buildah busybox-static mmdebstrap git curl openssl ca-certificates uidmap)
+	buildah busybox-static mmdebstrap git curl openssl ca-certificates libcap2-bin)
 
 install_packages() {
 	local missing=() package

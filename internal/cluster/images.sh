@@ -42,6 +42,10 @@ push_tools() {
 	echo user:x:1000:1000::/home/user:/bin/sh >>"$tree/etc/passwd"
 	echo user:x:1000: >>"$tree/etc/group"
 	echo user:100000:65536 | tee "$tree/etc/subuid" >"$tree/etc/subgid"
+	# Set-user-id would make newuidmap another user than the one whose namespace it maps.
+	chmod u-s "$tree"/usr/bin/new?idmap
+	setcap cap_setuid+ep "$tree/usr/bin/newuidmap"
+	setcap cap_setgid+ep "$tree/usr/bin/newgidmap"
 	install -d -o 1000 -g 1000 "$tree/home/user"
 	commit tools --cmd /bin/bash --env HOME=/root
 }
