@@ -27,7 +27,12 @@ start_registry() {
 	YAML
 	start "registry-$1" docker-registry serve "$conf/$1.yaml"
 	mkdir -p "$conf/certs.d/$2"
-	printf '[host."https://%s"]\nca = "%s"\n' "$2" "$pki/ca.crt" >"$conf/certs.d/$2/hosts.toml"
+	cat >"$conf/certs.d/$2/hosts.toml" <<-TOML
+		server = "https://$2"
+		ca = "$pki/ca.crt"
+		[host."https://$2"]
+		ca = "$pki/ca.crt"
+	TOML
 	until_works 20 "registry $1" curl -sS --cacert "$pki/ca.crt" "https://$2/v2/"
 }
 
@@ -65,7 +70,8 @@ start_containerd() {
 
 start_kubelet() {
 	# cgroup v1 and swap are what the machine may have; nothing is ever evicted or
-	# collected, since the cluster does not live long enough for that.
+	# collected, since the cluster does not live long enough for that. Nobody answers at
+	# the address for DNS, but without one each pod gets a warning.
 	cat >"$conf/kubelet.yaml" <<-YAML
 		apiVersion: kubelet.config.k8s.io/v1beta1
 		kind: KubeletConfiguration
@@ -78,6 +84,7 @@ start_kubelet() {
 		enforceNodeAllocatable: []
 		maxPods: 200
 		resolvConf: ""
+		clusterDNS: [$node_ip]
 		authentication: {anonymous: {enabled: false}, x509: {clientCAFile: $pki/ca.crt}}
 		authorization: {mode: Webhook}
 		tlsCertFile: $pki/server.crt
