@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 TOOL := go tool -modfile=internal/tools/go.mod
 
-.PHONY: help build test test-race lint fmt demo bench fuzz cover browser ci
+.PHONY: help build test test-race lint fmt demo bench fuzz cover browser cluster-up cluster-down cluster-test ci
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,15 @@ cover: ## test coverage over package borders, into coverage.out
 
 browser: ## the tests in headless Chromium; they fail without one
 	KOVRA_TEST_BROWSER=1 go test -count=1 -v -run Browser ./internal/e2e
+
+cluster-up: ## a Kubernetes with Tekton on this machine, as root (the first time takes some minutes)
+	internal/cluster/up
+
+cluster-down: ## and away with it
+	internal/cluster/down
+
+cluster-test: ## the tests that want a cluster, on one of their own
+	internal/cluster/test
 
 ci: ## everything that is checked before a change is taken
 	.ci/run

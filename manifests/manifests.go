@@ -1,4 +1,5 @@
-// Package manifests owns the YAML that administrators apply: the Slack app's manifest.
+// Package manifests owns the YAML that administrators apply: the Slack app's manifest, and
+// the Tekton pipelines that build and deploy.
 //
 // It is used by its tests, which check every file against what the program needs
 // and against the limits of whoever reads it.

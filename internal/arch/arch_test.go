@@ -52,12 +52,13 @@ var may = map[string][]string{
 	"cmd/kovra-demo":     {anything},
 	"manifests":          {},
 
-	"storage/storagetest": {anything},
-	"internal/arch":       {},
-	"internal/slacksim":   {},
-	"internal/gitlabsim":  {},
-	"internal/tektonsim":  {"internal/kovra"},
-	"internal/e2e":        {anything},
+	"storage/storagetest":  {anything},
+	"internal/arch":        {},
+	"internal/slacksim":    {},
+	"internal/gitlabsim":   {},
+	"internal/tektonsim":   {"internal/kovra"},
+	"internal/e2e":         {anything},
+	"internal/clustertest": {},
 }
 
 // floor is what every adapter may stand on.
