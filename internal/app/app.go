@@ -30,6 +30,7 @@ import (
 	"kovra.dev/chatops/internal/reconcile"
 	"kovra.dev/chatops/internal/web"
 	"kovra.dev/chatops/storage"
+	"kovra.dev/chatops/tekton"
 	"kovra.dev/chatops/webhooks"
 )
 
@@ -71,6 +72,7 @@ type App struct {
 	viewer  *web.Viewer
 	loops   map[kovra.RefKind]*reconcile.Loop[int64]
 	work    *dispatch.Dispatch
+	watch   *tekton.Watch // of the cluster; nil: builds are off
 	born    time.Time // whoever was not heard of since may have moved while nobody was there
 }
 
@@ -184,11 +186,16 @@ func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate 
 	world := newGitLabWorld(lab, a.db, a.cfg)
 	tune := o.Tune
 	tune.Log, tune.HookURL, tune.Retention, tune.Knowledge = a.log, a.hookURL(), a.cfg.LogRetention, knowledge
-	d := dispatch.New(a.db, a.logs, dispatch.World{
-		Pipelines: world, Traces: world, Controls: world, Starts: world, Links: world, Gate: gate, Channels: channels{slack},
-	}, tune)
+	tune.Registry, tune.BuildsAtOnce = a.cfg.Registry, a.cfg.BuildConcurrency
+	outside := dispatch.World{
+		Pipelines: world, Traces: world, Controls: world, Starts: world, Links: world, Gate: gate, Channels: channels{slack}, Commits: world,
+	}
+	if err := a.addCluster(&outside); err != nil {
+		return err
+	}
+	d := dispatch.New(a.db, a.logs, outside, tune)
 	a.work = d
-	intake := webhooks.NewIntake(webhooks.IntakeOptions{DB: a.db, Log: a.log, Counted: a.metrics.delivery})
+	intake := webhooks.NewIntake(webhooks.IntakeOptions{DB: a.db, Log: a.log, Counted: a.metrics.delivery, Builds: a.watch != nil})
 	projector := bot.NewProjector(a.db, slack, bot.NewBudget(), time.Now, a.log)
 	answers := bot.NewAnswerer(a.db, slack, a.hook(), time.Now, a.log)
 
@@ -199,12 +206,16 @@ func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate 
 	a.loop(kovra.RefThread, "threads", 16, projector)
 	a.loop(kovra.RefAnswer, "answers", 4, answers)
 	a.slowLoop(kovra.RefLog, "logs", 4, d.Logs(), dispatch.LogPass)
+	a.loop(kovra.RefBuild, "builds", 8, d.Builds())
+	a.loop(kovra.RefDeployment, "deployments", 4, d.Deployments())
+	a.slowLoop(kovra.RefStepLog, "step_logs", 2*a.cfg.BuildConcurrency+readersAlso, d.StepLogs(), dispatch.StepLogPass)
 	a.db.OnChange(func(refs []kovra.Ref) {
 		for _, r := range refs {
 			a.kick(r)
 		}
 	})
 	a.logs.OnChange(func(id int64) { a.kick(kovra.Ref{Kind: kovra.RefLog, ID: id}) })
+	a.logs.OnSteps(func(id int64) { a.kick(kovra.Ref{Kind: kovra.RefStepLog, ID: id}) })
 	return nil
 }
 
@@ -286,6 +297,9 @@ func (a *App) Run(ctx context.Context, ln net.Listener) error {
 	}
 	work.Go(func() error { return a.housekeeping(inner) })
 	work.Go(func() error { return a.pruneLogs(inner) })
+	if a.watch != nil {
+		work.Go(func() error { return a.watch.Run(inner) })
+	}
 	served := a.serve(ctx, inner, ln)
 	stopLoops()
 	worked := work.Wait()
@@ -358,6 +372,7 @@ func (a *App) sweep(ctx context.Context) error {
 		a.remind(ref)
 	}
 	a.sweepLogs(ctx)
+	a.sweepBuilds(ctx)
 	now := a.db.Now()
 	var projects []kovra.Project
 	var quiet []int64

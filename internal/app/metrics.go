@@ -41,7 +41,7 @@ func newMetrics(db *storage.DB) *metrics {
 			Buckets: []float64{.001, .005, .025, .1, .5, 2, 10, 60},
 		}, []string{"loop"}),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kovra_peer_calls_total", Help: "Calls to Slack and GitLab by HTTP status class; error: no answer.",
+			Name: "kovra_peer_calls_total", Help: "Calls to Slack, GitLab and Kubernetes by HTTP status class; error: no answer.",
 		}, []string{"peer", "status"}),
 	}
 	m.registry.MustRegister(

@@ -1,0 +1,72 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"kovra.dev/chatops/internal/config"
+	"kovra.dev/chatops/internal/dispatch"
+	"kovra.dev/chatops/internal/kovra"
+	"kovra.dev/chatops/tekton"
+)
+
+// readersAlso is how many step logs may be read on after their runs have ended, beside those that are under way.
+const readersAlso = 4
+
+// cluster is the Tekton client as dispatch wants to see it: what it starts is watched, in whatever namespace.
+type cluster struct {
+	*tekton.Client
+	watch *tekton.Watch
+}
+
+// StartBuild implements dispatch.Cluster.
+func (c cluster) StartBuild(ctx context.Context, b kovra.Build) error {
+	c.watch.Add(b.Spec.Namespace)
+	return c.Client.StartBuild(ctx, b)
+}
+
+// StartDeployment implements dispatch.Cluster.
+func (c cluster) StartDeployment(ctx context.Context, d kovra.Deployment) error {
+	c.watch.Add(d.BuildNamespace)
+	return c.Client.StartDeployment(ctx, d)
+}
+
+// addCluster gives the world a cluster, if one is configured; else builds are off.
+func (a *App) addCluster(w *dispatch.World) error {
+	if why := a.cfg.NoBuilds(); why != "" {
+		a.log.Info("builds are off", "reason", why)
+		return nil
+	}
+	client, err := tekton.New(tektonOptions(a.cfg, a))
+	if err != nil {
+		return fmt.Errorf("KOVRA_KUBECONFIG: %w", err)
+	}
+	a.watch = tekton.NewWatch(client, func(kind kovra.RefKind, id int64) { a.kick(kovra.Ref{Kind: kind, ID: id}) })
+	c := cluster{Client: client, watch: a.watch}
+	w.Cluster, w.Steps, w.Targets = c, c, c
+	return nil
+}
+
+func tektonOptions(cfg *config.Config, a *App) tekton.Options {
+	return tekton.Options{
+		Kubeconfig: cfg.Kubeconfig, Namespace: cfg.BuildNamespace,
+		BuildAccount: cfg.BuilderAccount, DeployAccount: cfg.DeployerAccount,
+		GitSecret: cfg.GitSecret, RegistrySecret: cfg.RegistrySecret, CAConfigMap: cfg.CAConfigMap,
+		BuildTimeout: cfg.BuildTimeout, RolloutTimeout: cfg.DeployTimeout, Log: a.log,
+		Transport: func(next http.RoundTripper) http.RoundTripper {
+			return counting{peer: "kubernetes", next: next, m: a.metrics}
+		},
+	}
+}
+
+// sweepBuilds reminds the loops of builds, deployments and their logs of which no notice may have told.
+func (a *App) sweepBuilds(ctx context.Context) {
+	refs, err := a.work.Overdue(ctx)
+	if err != nil && ctx.Err() == nil {
+		a.log.ErrorContext(ctx, "sweep of builds failed", "err", err)
+	}
+	for _, r := range refs {
+		a.remind(r)
+	}
+}
