@@ -47,6 +47,9 @@ func (s *story) environment(more []string) []string {
 		"KOVRA_GITLAB_URL=" + s.labURL, "KOVRA_GITLAB_TOKEN=glpat-sim", "KOVRA_GITLAB_WEBHOOK_SECRET=" + storySecret,
 		"KOVRA_ADMINS=" + userID("alice"), "KOVRA_LOG_LEVEL=debug",
 	}
+	if s.cluster != nil {
+		env = append(env, "KOVRA_KUBECONFIG="+s.cluster.kubeconfig, "KOVRA_REGISTRY="+storyRegistry, "KOVRA_BUILD_CONCURRENCY=2")
+	}
 	for _, m := range more {
 		key, value, _ := strings.Cut(m, "=")
 		for i, e := range env {

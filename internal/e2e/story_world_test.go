@@ -55,6 +55,10 @@ type story struct {
 
 	followers map[string]*follower // of logs, by name
 	crowd     *crowd
+	cluster   *cluster // nil: builds are off
+
+	works sync.WaitGroup // what goes on beside the script, until ctx ends
+	after []func()       // what is taken away then
 }
 
 type storyKey struct{}
@@ -81,17 +85,16 @@ func newStory(ctx context.Context, e *testscript.Env, program string) error {
 		s.lab.AddUser(gitlabsim.User{Username: name, Name: strings.ToUpper(name[:1]) + name[1:]})
 	}
 	s.slack.AddChannel(slacksim.Channel{ID: channelID("deploys"), Name: "deploys", Members: []string{userID("alice"), userID("bob")}})
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		s.courier()
-	}()
+	s.works.Go(s.courier)
 	e.Values[storyKey{}] = s
 	e.Vars = append(e.Vars, "GITLAB="+s.labURL, "PUBLIC="+s.publicURL, "SECRET="+storySecret, "DB="+filepath.Join(s.dir, "kovra.db"))
 	e.Defer(func() {
 		s.end()
 		cancel()
-		<-sent
+		for _, take := range s.after {
+			take()
+		}
+		s.works.Wait()
 		for _, server := range []*httptest.Server{front, slackServer, labServer} {
 			server.CloseClientConnections()
 			server.Close()
@@ -248,11 +251,12 @@ func (c *scriptLine) number(i int) (int, error) { return strconv.Atoi(c.args[i])
 // storyCommands are the commands of scripts: gitlab, slack, kovra, log and web.
 func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"gitlab": storyGroup("gitlab", gitlabCommands, "in", "as", "trace", "source", "inputs", "reason"),
-		"slack":  storyGroup("slack", slackCommands, "in", "old"),
-		"kovra":  storyGroup("kovra", kovraCommands),
-		"log":    storyGroup("log", logCommands, "after", "last"),
-		"web":    storyGroup("web", webCommands),
+		"gitlab":  storyGroup("gitlab", gitlabCommands, "in", "as", "trace", "source", "inputs", "reason"),
+		"slack":   storyGroup("slack", slackCommands, "in", "old"),
+		"kovra":   storyGroup("kovra", kovraCommands),
+		"log":     storyGroup("log", logCommands, "after", "last"),
+		"web":     storyGroup("web", webCommands),
+		"cluster": storyGroup("cluster", clusterCommands, "fail", "hang", "pending", "log", "owner"),
 	}
 }
 
