@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ var clusterCommands = map[string]storyCommand{
 	"release":    clusterRelease,
 	"wait":       clusterWait,
 	"runs":       clusterRuns,
+	"params":     clusterParams,
 	"count":      clusterCount,
 	"most":       clusterMost,
 	"deployment": clusterDeployment,
@@ -185,6 +187,27 @@ func (k *cluster) list() string {
 	return strings.Join(lines, "\n")
 }
 
+// cluster params APP prints the parameters of the newest run of an app.
+func clusterParams(s *story, c *scriptLine) error {
+	if err := c.want(1, 1); err != nil {
+		return err
+	}
+	return s.withCluster(func(k *cluster) error {
+		for _, r := range slices.Backward(k.sim.Runs()) {
+			if r.App != c.args[0] {
+				continue
+			}
+			var lines []string
+			for _, key := range slices.Sorted(maps.Keys(r.Params)) {
+				lines = append(lines, key+" "+r.Params[key])
+			}
+			c.out(strings.Join(lines, "\n"))
+			return nil
+		}
+		return errors.New("no such run")
+	})
+}
+
 // cluster count PIPELINE N checks how many runs of a Pipeline were ever made; their names differ.
 func clusterCount(s *story, c *scriptLine) error {
 	if err := c.want(2, 2); err != nil {
@@ -243,7 +266,7 @@ func clusterImage(s *story, c *scriptLine) error {
 		return err
 	}
 	ns, name, _ := strings.Cut(c.args[0], "/")
-	return s.withCluster(func(k *cluster) error { c.out(k.sim.Image(ns, name, "")); return nil })
+	return s.withCluster(func(k *cluster) error { c.out(k.sim.DeployedImage(ns, name, "")); return nil })
 }
 
 // cluster delete APP deletes the newest run of an app.
@@ -254,7 +277,7 @@ func clusterDelete(s *story, c *scriptLine) error {
 	return s.withCluster(func(k *cluster) error {
 		for _, r := range slices.Backward(k.sim.Runs()) {
 			if r.App == c.args[0] {
-				k.sim.Delete(r.Name)
+				k.sim.DeleteRun(r.Namespace, r.Name)
 				return nil
 			}
 		}

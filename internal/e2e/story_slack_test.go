@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -149,8 +150,8 @@ func (s *story) seen(c *scriptLine, seen slacksim.Seen, err error) error {
 	if seen.View != nil {
 		lines = append(lines, slacksim.ViewText(*seen.View))
 	}
-	for block, text := range seen.Errors {
-		lines = append(lines, block+": "+text)
+	for _, block := range slices.Sorted(maps.Keys(seen.Errors)) {
+		lines = append(lines, block+": "+seen.Errors[block])
 	}
 	if log, ok := strings.CutPrefix(seen.URL, s.publicURL+"/logs/"); ok {
 		link, _, _ := strings.Cut(log, "#")

@@ -90,7 +90,7 @@ func (s *oneScript) Verbose() bool { return testing.Verbose() }
 // features are those that the stories must tell of, by their ids in the product's contract.
 // "5" is the table of bad input.
 var features = []string{
-	"A1", "A2", "A3", "A5", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "L1", "L2", "L3", "L5", "L6",
+	"A1", "A2", "A3", "A5", "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "L1", "L2", "L3", "L4", "L5", "L6",
 	"T1", "T2", "T3", "T4", "I2", "I3", "O1", "O4", "O6", "5",
 }
 

@@ -112,9 +112,10 @@ func (d *Deployment) Duration() time.Duration {
 // Ref names the deployment's PipelineRun.
 func (d *Deployment) Ref() ClusterRef { return ClusterRef{d.BuildNamespace, d.Name} }
 
-// CanRollBack reports whether Roll back is offered: it changed the image, or tried to, and what was before is known.
+// CanRollBack reports whether Roll back is offered: it changed the image, or tried to, and what was before is known. The way
+// back from a roll back is to deploy a build.
 func (d *Deployment) CanRollBack() bool {
-	return d.Status.Final() && d.From != "" && d.From != d.Image
+	return d.Kind != RollBack && d.Status.Final() && d.From != "" && d.From != d.Image
 }
 
 // Observe takes what the cluster tells of the deployment's PipelineRun; see [Build.Observe].
