@@ -220,7 +220,7 @@ func (b Builds) look(ctx context.Context, build kovra.Build) (kovra.Build, time.
 		return build, 0, err
 	}
 	if build.Status.Final() || !build.Cancel.Wanted || c.Cancelling {
-		return build, b.opts.LookAgain, nil
+		return build, b.again(build.Status), nil
 	}
 	after, err := b.cancelRun(ctx, build.Ref(), log)
 	return build, after, err

@@ -94,6 +94,15 @@ func (d *Dispatch) cancelRun(ctx context.Context, r kovra.ClusterRef, log kovra.
 	return d.opts.LookAgain, nil
 }
 
+// again is after what time a run is looked at though no notice came. Why a pod does not start is told by events alone, of which
+// no notice comes.
+func (d *Dispatch) again(s kovra.BuildStatus) time.Duration {
+	if s == kovra.BuildPending {
+		return min(d.opts.LookAgain, d.opts.LookPending)
+	}
+	return d.opts.LookAgain
+}
+
 // followed knows the step logs that are followed now.
 type followed struct {
 	mu    sync.Mutex

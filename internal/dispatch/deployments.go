@@ -220,7 +220,7 @@ func (d Deployments) look(ctx context.Context, dep kovra.Deployment) (kovra.Depl
 	dep, err = d.change(ctx, dep.ID, func(_ *storage.Tx, o *kovra.Deployment) (bool, error) {
 		return o.Observe(c, d.db.Now()), nil
 	})
-	return dep, d.opts.LookAgain, err
+	return dep, d.again(dep.Status), err
 }
 
 // settle does what is left when a deployment has ended; see [Builds].

@@ -119,6 +119,8 @@ type Options struct {
 	Registry     string // image prefix of apps that have none of their own; "": none
 
 	LookAgain time.Duration // a build or deployment of which the cluster told nothing is looked at; 2 min
+	// LookPending is the same for one whose pods do not run yet: 10 s.
+	LookPending time.Duration
 	Notice    time.Duration // for how long the news of a failed step wait for its log; 30 s
 	Tail      time.Duration // between two pictures of the newest lines of a build; 5 s
 }
@@ -135,6 +137,7 @@ func (o Options) withDefaults() Options {
 	set(&o.LookFor, 20*time.Second)
 	set(&o.Retention, 90*24*time.Hour)
 	set(&o.LookAgain, 2*time.Minute)
+	set(&o.LookPending, 10*time.Second)
 	set(&o.Notice, 30*time.Second)
 	set(&o.Tail, 5*time.Second)
 	o.BuildsAtOnce = cmp.Or(max(o.BuildsAtOnce, 0), 4)

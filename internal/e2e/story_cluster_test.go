@@ -29,6 +29,7 @@ var clusterCommands = map[string]storyCommand{
 	"params":     clusterParams,
 	"count":      clusterCount,
 	"most":       clusterMost,
+	"rest":       clusterRest,
 	"deployment": clusterDeployment,
 	"image":      clusterImage,
 	"delete":     clusterDelete,
@@ -208,7 +209,7 @@ func clusterParams(s *story, c *scriptLine) error {
 	})
 }
 
-// cluster count PIPELINE N checks how many runs of a Pipeline were ever made; their names differ.
+// cluster count PIPELINE N waits until so many runs of a Pipeline were ever made, and no more.
 func clusterCount(s *story, c *scriptLine) error {
 	if err := c.want(2, 2); err != nil {
 		return err
@@ -219,11 +220,15 @@ func clusterCount(s *story, c *scriptLine) error {
 	}
 	return s.withCluster(func(k *cluster) error {
 		got := 0
-		for _, r := range k.sim.Runs() {
-			if r.Pipeline == c.args[0] {
-				got++
+		s.until(func() bool {
+			got = 0
+			for _, r := range k.sim.Runs() {
+				if r.Pipeline == c.args[0] {
+					got++
+				}
 			}
-		}
+			return got >= n
+		})
 		if got != n {
 			return fmt.Errorf("there are %d:\n%s", got, k.list())
 		}
@@ -241,6 +246,18 @@ func clusterMost(s *story, c *scriptLine) error {
 		defer k.mu.Unlock()
 		if got := strconv.Itoa(k.most); got != c.args[0] {
 			return fmt.Errorf("%s ran at once", got)
+		}
+		return nil
+	})
+}
+
+// cluster rest waits until no run is under way.
+func clusterRest(s *story, _ *scriptLine) error {
+	return s.withCluster(func(k *cluster) error {
+		if !s.until(func() bool {
+			return !slices.ContainsFunc(k.sim.Runs(), func(r tektonsim.Run) bool { return r.Status != "True" && r.Status != "False" })
+		}) {
+			return fmt.Errorf("it does not rest:\n%s", k.list())
 		}
 		return nil
 	})
