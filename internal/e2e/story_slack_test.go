@@ -478,7 +478,7 @@ func (s *story) picture(channel string) string {
 		if m.ThreadTS != "" && m.ThreadTS != m.TS {
 			continue
 		}
-		threads = append(threads, calm(s.plain(s.slack.Thread(id, m.TS))))
+		threads = append(threads, calm(oldTail.ReplaceAllString(s.plain(s.slack.Thread(id, m.TS)), "")))
 	}
 	return strings.Join(threads, "\n\n")
 }
@@ -486,6 +486,8 @@ func (s *story) picture(channel string) string {
 var (
 	replies = regexp.MustCompile(`(?m)^  [↳⇈] `)
 	deed    = regexp.MustCompile(`^  ↳ \S+ @`)
+	// oldTail is what becomes of the live tail of a build. A build that was quick never had one.
+	oldTail = regexp.MustCompile(`(?m)^  ↳   Log · .*\n`)
 )
 
 // calm sorts the replies of a thread that come between two deeds of people: what the
