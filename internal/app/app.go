@@ -73,7 +73,7 @@ type App struct {
 	loops   map[kovra.RefKind]*reconcile.Loop[int64]
 	work    *dispatch.Dispatch
 	watch   *tekton.Watch // of the cluster; nil: builds are off
-	born    time.Time // whoever was not heard of since may have moved while nobody was there
+	born    time.Time     // whoever was not heard of since may have moved while nobody was there
 }
 
 // New opens the database and builds every part. Nothing runs before [App.Run]; until
@@ -208,7 +208,9 @@ func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate 
 	a.slowLoop(kovra.RefLog, "logs", 4, d.Logs(), dispatch.LogPass)
 	a.loop(kovra.RefBuild, "builds", 8, d.Builds())
 	a.loop(kovra.RefDeployment, "deployments", 4, d.Deployments())
-	a.slowLoop(kovra.RefStepLog, "step_logs", 2*a.cfg.BuildConcurrency+readersAlso, d.StepLogs(), dispatch.StepLogPass)
+	a.addLoop(kovra.RefStepLog, d.StepLogs(), reconcile.Options{
+		Name: "step_logs", Workers: 2*a.cfg.BuildConcurrency + readersAlso, Timeout: dispatch.StepLogPass, Grace: followGrace,
+	})
 	a.db.OnChange(func(refs []kovra.Ref) {
 		for _, r := range refs {
 			a.kick(r)
@@ -225,7 +227,12 @@ func (a *App) loop(kind kovra.RefKind, name string, workers int, r reconcile.Rec
 
 // slowLoop is a loop with a time of its own for each pass.
 func (a *App) slowLoop(kind kovra.RefKind, name string, workers int, r reconcile.Reconciler[int64], timeout time.Duration) {
-	l := reconcile.New(r, reconcile.Options{Name: name, Workers: workers, Timeout: timeout, Log: a.log, OnResult: a.metrics.pass})
+	a.addLoop(kind, r, reconcile.Options{Name: name, Workers: workers, Timeout: timeout})
+}
+
+func (a *App) addLoop(kind kovra.RefKind, r reconcile.Reconciler[int64], o reconcile.Options) {
+	o.Log, o.OnResult = a.log, a.metrics.pass
+	l := reconcile.New(r, o)
 	a.metrics.watch(l)
 	a.loops[kind] = l
 }

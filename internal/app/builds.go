@@ -4,12 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"kovra.dev/chatops/internal/config"
 	"kovra.dev/chatops/internal/dispatch"
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/tekton"
 )
+
+// followGrace is how long a log may still be followed when the program stops; the next life reads on.
+const followGrace = 200 * time.Millisecond
 
 // readersAlso is how many step logs may be read on after their runs have ended, beside those that are under way.
 const readersAlso = 4

@@ -100,9 +100,9 @@ func (w gitlabWorld) FindPipeline(ctx context.Context, project, above int64, ref
 }
 
 // EnsureHook implements dispatch.Links.
-func (w gitlabWorld) EnsureHook(ctx context.Context, project int64, url string) (dispatch.Hook, error) {
+func (w gitlabWorld) EnsureHook(ctx context.Context, project int64, url string, tags bool) (dispatch.Hook, error) {
 	h := w.hook
-	h.URL = url
+	h.URL, h.Tags = url, tags
 	made, err := w.Client.EnsureHook(ctx, project, h)
 	return dispatch.Hook(made), err
 }

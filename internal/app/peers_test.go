@@ -86,11 +86,11 @@ func TestGitLabForDispatch(t *testing.T) {
 func TestHookOfDispatch(t *testing.T) {
 	o := newOutside()
 	lab, a := newLab(t, o)
-	hook, err := lab.EnsureHook(t.Context(), webProject, "https://kovra.example/webhooks/gitlab")
+	hook, err := lab.EnsureHook(t.Context(), webProject, "https://kovra.example/webhooks/gitlab", false)
 	if err != nil || !hook.Created || !hook.Ours {
 		t.Fatalf("hook %+v, %v", hook, err)
 	}
-	again, err := lab.EnsureHook(t.Context(), webProject, "https://kovra.example/webhooks/gitlab")
+	again, err := lab.EnsureHook(t.Context(), webProject, "https://kovra.example/webhooks/gitlab", false)
 	if err != nil || again != (dispatch.Hook{ID: hook.ID, Ours: true}) {
 		t.Errorf("again: %+v, %v", again, err)
 	}

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -97,7 +98,11 @@ func (a Actions) hook(ctx context.Context, id int64, p *kovra.Project, out *kovr
 		out.HookNote = "KOVRA_PUBLIC_URL is not set, so I cannot tell GitLab where to send its events"
 		return nil
 	}
-	hook, err := a.world.Links.EnsureHook(ctx, id, a.opts.HookURL)
+	tags, err := a.buildsTags(ctx, id)
+	if err != nil {
+		return err
+	}
+	hook, err := a.world.Links.EnsureHook(ctx, id, a.opts.HookURL, tags)
 	if err != nil {
 		out.HookNote = kovra.PublicText(err)
 		return err
@@ -107,6 +112,20 @@ func (a Actions) hook(ctx context.Context, id int64, p *kovra.Project, out *kovr
 		out.Hook = kovra.HookCreated
 	}
 	return nil
+}
+
+// buildsTags reports whether an app of the project builds tags.
+func (a Actions) buildsTags(ctx context.Context, project int64) (bool, error) {
+	tags := false
+	err := a.db.Read(ctx, func(tx *storage.Tx) error {
+		apps, err := tx.AppsOfProject(project)
+		for _, app := range apps {
+			s, failed := tx.BuildSettings(app.Name)
+			tags, err = tags || s.Tags != "", errors.Join(err, failed)
+		}
+		return err
+	})
+	return tags, err
 }
 
 // saveLink writes the link. Pipelines that exist already are listed but get no

@@ -360,9 +360,9 @@ func TestActBuildSetting(t *testing.T) {
 	a := s.asks(kovra.Action{Kind: kovra.ActBuildSetting, Params: kovra.Params{Settings: &want}})
 	wantEnd(t, a, kovra.ActionDone, "")
 	changes := []string{
-		"Automatic builds: off → on", "Branch: main → release", "Dockerfile: detected → docker/Dockerfile", "Auto-deploy: off → on",
+		"Automatic builds: off → on", "Branch: main → release", "Dockerfile path: auto-detected → docker/Dockerfile", "Auto-deploy: off → on",
 		"Build argument MODE: added", "Build argument API_TOKEN: added", "Deployment: none → shop/web (container app)",
-		"Registry: the default → reg.example.com/own",
+		"Image prefix: the default → reg.example.com/own",
 	}
 	if diff := cmp.Diff(changes, strings.Split(a.Outcome.Changes, "\n")); diff != "" {
 		t.Errorf("changes (-want +got)\n%s", diff)
@@ -399,7 +399,7 @@ func TestActBuildSetting(t *testing.T) {
 	args := got
 	args.Args = []kovra.BuildArg{{Key: "MODE", Value: "debug"}}
 	a = s.asks(kovra.Action{Kind: kovra.ActBuildSetting, Params: kovra.Params{Settings: &args}})
-	if a.Outcome.Changes != "Build argument MODE: changed\nBuild argument API_TOKEN: removed" {
+	if a.Outcome.Changes != "Build argument MODE: another value\nBuild argument API_TOKEN: removed" {
 		t.Errorf("changes %q", a.Outcome.Changes)
 	}
 }

@@ -127,7 +127,13 @@ func (b Builds) start(ctx context.Context, build kovra.Build) (kovra.Build, time
 		build, err := b.note(ctx, build.ID, kovra.ReasonSilent, buildsOff)
 		return build, 0, err
 	}
-	build, err := b.change(ctx, build.ID, b.prepare)
+	title := b.title(ctx, build)
+	build, err := b.change(ctx, build.ID, func(tx *storage.Tx, o *kovra.Build) (bool, error) {
+		named := o.Title == "" && title != ""
+		o.Title = cmp.Or(o.Title, title)
+		ready, err := b.prepare(tx, o)
+		return ready || named, err
+	})
 	if err != nil || build.Status.Final() {
 		return build, 0, err
 	}
@@ -140,6 +146,15 @@ func (b Builds) start(ctx context.Context, build kovra.Build) (kovra.Build, time
 		return build, 0, err
 	}
 	return b.notStarted(ctx, build, err)
+}
+
+// title is that of the commit, where the push did not tell it; "" if GitLab does not either.
+func (b Builds) title(ctx context.Context, build kovra.Build) string {
+	if build.Title != "" {
+		return ""
+	}
+	c, _ := b.world.Commits.Commit(ctx, build.Project, build.Spec.Commit) // it is built without a title as well
+	return c.Title
 }
 
 // notStarted judges why the cluster did not make the PipelineRun. What it refuses has failed; one that does not
@@ -290,7 +305,7 @@ func (b Builds) settle(ctx context.Context, build kovra.Build) (time.Duration, e
 	build, err = b.change(ctx, build.ID, func(_ *storage.Tx, o *kovra.Build) (bool, error) {
 		changed := e.apply(o.Steps)
 		if e.after == 0 {
-			o.LogDone, o.Tail = true, nil
+			o.LogDone, o.Tail, o.LogLines = true, nil, e.lines
 		}
 		return changed || e.after == 0, nil
 	})

@@ -56,7 +56,8 @@ type Starts interface {
 // Links connects projects.
 type Links interface {
 	Project(ctx context.Context, pathOrID string) (kovra.Project, error)
-	EnsureHook(ctx context.Context, project int64, url string) (Hook, error)
+	// EnsureHook makes or mends the webhook of a project; with tags it sends events of tags too.
+	EnsureHook(ctx context.Context, project int64, url string, tags bool) (Hook, error)
 	RemoveHook(ctx context.Context, project, hook int64) error
 }
 
@@ -121,8 +122,8 @@ type Options struct {
 	LookAgain time.Duration // a build or deployment of which the cluster told nothing is looked at; 2 min
 	// LookPending is the same for one whose pods do not run yet: 10 s.
 	LookPending time.Duration
-	Notice    time.Duration // for how long the news of a failed step wait for its log; 30 s
-	Tail      time.Duration // between two pictures of the newest lines of a build; 5 s
+	Notice      time.Duration // for how long the news of a failed step wait for its log; 30 s
+	Tail        time.Duration // between two pictures of the newest lines of a build; 5 s
 }
 
 func (o Options) withDefaults() Options {

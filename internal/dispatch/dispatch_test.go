@@ -137,7 +137,7 @@ func (w *world) Project(context.Context, string) (kovra.Project, error) {
 	return kovra.Project{ID: web, Path: "group/web", DefaultBranch: "main"}, nil
 }
 
-func (w *world) EnsureHook(context.Context, int64, string) (Hook, error) {
+func (w *world) EnsureHook(context.Context, int64, string, bool) (Hook, error) {
 	if w.hook == nil {
 		return Hook{ID: 1, Created: true, Ours: true}, nil
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +28,7 @@ func (a Actions) buildSetting(ctx context.Context, act kovra.Action) (end, time.
 	if err := checked(s); err != nil {
 		return end{}, 0, err
 	}
-	changes := settingChanges(stored, s)
+	changes := s.Changes(stored)
 	if len(changes) == 0 {
 		return done(kovra.Outcome{Reason: "Nothing was changed."}), 0, nil
 	}
@@ -38,6 +37,12 @@ func (a Actions) buildSetting(ctx context.Context, act kovra.Action) (end, time.
 		return end{}, 0, err
 	}
 	notes := s.Warnings()
+	if note != "" {
+		notes = append(notes, note)
+	}
+	if note, err = a.hearTags(ctx, stored, s); err != nil {
+		return end{}, 0, err
+	}
 	if note != "" {
 		notes = append(notes, note)
 	}
@@ -115,56 +120,17 @@ func (a Actions) newHead(ctx context.Context, app string, old, s kovra.BuildSett
 	return c.SHA, "", err
 }
 
-// settingChanges says what differs, a line each. The values of build arguments are not told.
-func settingChanges(old, s kovra.BuildSettings) []string {
-	var out []string
-	add := func(name, before, after string) {
-		if before != after {
-			out = append(out, fmt.Sprintf("%s: %s → %s", name, before, after))
-		}
+// hearTags has GitLab tell of tags where they are built from now on. Class: by precondition, as every hook.
+func (a Actions) hearTags(ctx context.Context, old, s kovra.BuildSettings) (note string, err error) {
+	if s.Tags == "" || old.Tags != "" || a.opts.HookURL == "" {
+		return "", nil
 	}
-	text := func(v, none string) string { return cmp.Or(v, none) }
-	list := func(v []string) string { return text(strings.Join(v, ", "), "none") }
-	add("Automatic builds", onOff(old.Enabled), onOff(s.Enabled))
-	add("Branch", old.Branch, s.Branch)
-	add("Dockerfile", text(old.Dockerfile, "detected"), text(s.Dockerfile, "detected"))
-	add("Auto-deploy", onOff(old.AutoDeploy), onOff(s.AutoDeploy))
-	out = append(out, argChanges(old.Args, s.Args)...)
-	add("Deployment", old.Target.String(), s.Target.String())
-	add("Deploy where others own the Deployment", onOff(old.AllowManaged), onOff(s.AllowManaged))
-	add("Supersede pending builds", onOff(old.Supersede), onOff(s.Supersede))
-	add("Build tags", text(old.Tags, "none"), text(s.Tags, "none"))
-	add("Context directory", text(old.Context, "the root"), text(s.Context, "the root"))
-	add("Only when these change", list(old.Paths), list(s.Paths))
-	add("Build secrets", list(old.Secrets), list(s.Secrets))
-	add("Build namespace", text(old.Namespace, "the default"), text(s.Namespace, "the default"))
-	add("Service account", text(old.ServiceAccount, "the default"), text(s.ServiceAccount, "the default"))
-	add("Registry", text(old.Registry, "the default"), text(s.Registry, "the default"))
-	return out
-}
-
-func onOff(on bool) string {
-	if on {
-		return "on"
+	p, err := a.linkedTo(ctx, s.App)
+	if err != nil || p.ID == 0 {
+		return "", err
 	}
-	return "off"
-}
-
-func argChanges(old, args []kovra.BuildArg) []string {
-	var out []string
-	for _, a := range args {
-		i := slices.IndexFunc(old, func(o kovra.BuildArg) bool { return o.Key == a.Key })
-		switch {
-		case i < 0:
-			out = append(out, fmt.Sprintf("Build argument %s: added", a.Key))
-		case old[i].Value != a.Value:
-			out = append(out, fmt.Sprintf("Build argument %s: changed", a.Key))
-		}
+	if _, err = a.world.Links.EnsureHook(ctx, p.ID, a.opts.HookURL, true); err != nil && kovra.KindOf(err) != kovra.Unavailable {
+		return "GitLab could not be told to send events of tags: " + kovra.PublicText(err), nil
 	}
-	for _, o := range old {
-		if !slices.ContainsFunc(args, func(a kovra.BuildArg) bool { return a.Key == o.Key }) {
-			out = append(out, fmt.Sprintf("Build argument %s: removed", o.Key))
-		}
-	}
-	return out
+	return "", err
 }

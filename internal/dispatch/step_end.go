@@ -20,6 +20,7 @@ const (
 
 // runEnd is what the log of a run that has ended tells of its steps.
 type runEnd struct {
+	lines   int            // of the log
 	firsts  map[string]int // first lines of steps, by their titles
 	failed  string         // key of the step that failed; "": none
 	log     kovra.LogState
@@ -48,7 +49,7 @@ func (e runEnd) apply(steps []kovra.Step) bool {
 // Options.GiveUp with those that there are. since is when we saw the end.
 func (d *Dispatch) ending(ctx context.Context, key kovra.LogKey, subject kovra.LogSubject, since time.Time, failed kovra.Step) (runEnd, error) {
 	log := d.follow(ctx, key, subject)
-	e := runEnd{}
+	e := runEnd{lines: log.Lines}
 	if failed.Task != "" {
 		e.failed = failed.Key()
 	}

@@ -112,10 +112,9 @@ func (d *Deployment) Duration() time.Duration {
 // Ref names the deployment's PipelineRun.
 func (d *Deployment) Ref() ClusterRef { return ClusterRef{d.BuildNamespace, d.Name} }
 
-// CanRollBack reports whether Roll back is offered: it changed the image, or tried to, and what was before is known. The way
-// back from a roll back is to deploy a build.
+// CanRollBack reports whether Roll back is offered: it changed the image, or tried to, and what was before is known.
 func (d *Deployment) CanRollBack() bool {
-	return d.Kind != RollBack && d.Status.Final() && d.From != "" && d.From != d.Image
+	return d.Status.Final() && d.From != "" && d.From != d.Image
 }
 
 // Observe takes what the cluster tells of the deployment's PipelineRun; see [Build.Observe].
