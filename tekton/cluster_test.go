@@ -332,6 +332,9 @@ func TestADeploymentTellsTheImageBeforeAlsoWhenItFails(t *testing.T) {
 	d := deployment(3)
 	d.Image = "web:latest"
 	wantErr(t, w.c.StartDeployment(t.Context(), d), kovra.Invalid, "by its digest")
+	d = deployment(3)
+	d.Target.Deployment = "$(x)"
+	wantErr(t, w.c.StartDeployment(t.Context(), d), kovra.Invalid, "cannot be one")
 }
 
 func TestTargets(t *testing.T) {

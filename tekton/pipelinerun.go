@@ -85,6 +85,9 @@ func DeployRun(o Options, d kovra.Deployment) (*v1.PipelineRun, error) {
 	if !strings.Contains(d.Image, "@sha256:") || strings.Contains(d.Image, "$(") {
 		return nil, kovra.Errorf(kovra.Invalid, "An image is deployed by its digest; %q has none.", d.Image)
 	}
+	if err := checkTarget(d.Target); err != nil {
+		return nil, err
+	}
 	run := newRun(d.Name, cmp.Or(d.BuildNamespace, o.Namespace), d.App, LabelDeployment, d.ID)
 	run.Annotations = map[string]string{AnnotationImage: d.Image}
 	run.Spec = v1.PipelineRunSpec{
@@ -143,6 +146,14 @@ func checkBuild(o Options, b kovra.Build) error {
 func checkNames(name, app string, id int64) error {
 	if len(validation.IsDNS1123Label(name)) > 0 || len(validation.IsValidLabelValue(app)) > 0 || app == "" || id <= 0 {
 		return kovra.Errorf(kovra.Invalid, "%q of app %q (%d) cannot name a PipelineRun.", name, app, id)
+	}
+	return nil
+}
+
+func checkTarget(t kovra.DeployTarget) error {
+	if len(validation.IsDNS1123Label(t.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(t.Deployment)) > 0 ||
+		t.Container != "" && len(validation.IsDNS1123Label(t.Container)) > 0 {
+		return kovra.Errorf(kovra.Invalid, "The deploy target %s/%s/%s cannot be one.", t.Namespace, t.Deployment, t.Container)
 	}
 	return nil
 }

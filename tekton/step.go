@@ -34,18 +34,18 @@ func (s *sight) allSteps() []kovra.Step {
 			all = append(all, s.stepsToCome(task)...)
 		}
 		for i, tr := range runs {
-			all = append(all, stepsOfTaskRun(taskLabel(task.Name, i, len(runs)), tr)...)
+			all = append(all, stepsOfTaskRun(taskLabel(task, i, len(runs)), tr)...)
 		}
 	}
 	return all
 }
 
-// taskLabel tells the TaskRuns of a matrix from each other.
-func taskLabel(task string, i, of int) string {
-	if of < 2 {
-		return task
+// taskLabel tells the TaskRuns of a matrix from each other, also before all of them are there.
+func taskLabel(task v1.PipelineTask, i, of int) string {
+	if of < 2 && !task.IsMatrixed() {
+		return task.Name
 	}
-	return fmt.Sprintf("%s-%d", task, i+1)
+	return fmt.Sprintf("%s-%d", task.Name, i+1)
 }
 
 // stepsToCome are the steps of a task that has no TaskRun: it waits for others, or never came about. A task of which nothing is known

@@ -85,7 +85,7 @@ func (s *sight) attempts() []attempt {
 			all = append(all, attempt{task: task.Name, state: s.never()})
 		}
 		for i, tr := range list {
-			label := taskLabel(task.Name, i, len(list))
+			label := taskLabel(task, i, len(list))
 			for n, earlier := range tr.Status.RetriesStatus {
 				before := tr.DeepCopy()
 				before.Status = earlier
@@ -139,10 +139,13 @@ func (f *follower) readOn(ctx context.Context, s *sight) (bool, error) {
 	if f.at.task != "" {
 		first = position(list, f.at)
 	}
-	if first < 0 && s.final() {
-		return true, f.lost("The pod is gone; the end of the log may be missing.")
+	if first < 0 { // its TaskRun was deleted: what was told must not be told again
+		if !s.final() {
+			return false, nil
+		}
+		return true, f.lost("The TaskRun is gone; the end of the log may be missing.")
 	}
-	for _, a := range list[max(first, 0):] {
+	for _, a := range list[first:] {
 		switch {
 		case a.state == skipped || a.is(f.at) && f.at.done:
 			continue

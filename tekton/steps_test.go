@@ -199,6 +199,7 @@ func TestWhatIsLostWithAPodIsTold(t *testing.T) {
 		}},
 		{"read in part", func(w *world, run string) { w.sim.DeletePods(run) }, "p1", append(append([]string{}, shortLog[:12]...), "The pod is gone; the end of what this step wrote may be missing.")},
 		{"run deleted", func(w *world, run string) { w.sim.DeleteRun("kovra-builds", run) }, "p1", append(append([]string{}, shortLog[:12]...), "The PipelineRun is gone; the end of the log may be missing.")},
+		{"TaskRuns deleted", func(w *world, run string) { w.sim.DeleteTaskRuns(run) }, "p1", append(append([]string{}, shortLog[:12]...), "The TaskRun is gone; the end of the log may be missing.")},
 		{"run deleted, never read", func(w *world, run string) { w.sim.DeleteRun("kovra-builds", run) }, "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

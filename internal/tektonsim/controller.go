@@ -367,10 +367,17 @@ func (s *Server) abandon(pr *tekton.PipelineRun) {
 }
 
 // DeletePods removes the pods of a run, as a node that dies or a pruner does; their logs are gone.
-func (s *Server) DeletePods(run string) {
+func (s *Server) DeletePods(run string) { s.deleteOf(run, s.table("", "pods")) }
+
+// DeleteTaskRuns removes the TaskRuns of a run with their pods.
+func (s *Server) DeleteTaskRuns(run string) {
+	s.DeletePods(run)
+	s.deleteOf(run, s.table("tekton.dev", "taskruns"))
+}
+
+func (s *Server) deleteOf(run string, t *table) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.table("", "pods")
 	for _, o := range t.all() {
 		if o.GetLabels()[pipeline.PipelineRunLabelKey] == run {
 			s.removePodLogs(key(o))
