@@ -64,6 +64,7 @@ func layers(t *testing.T, bed *clustertest.Bed, r clustertest.Registry, reposito
 // TestClusterBuilds: a build whose Dockerfile has RUN steps, hostile arguments and a secret.
 func TestClusterBuilds(t *testing.T) {
 	bed := clustertest.Open(t)
+	t.Parallel()
 	for _, builder := range builders {
 		t.Run(builder, func(t *testing.T) {
 			t.Parallel()
@@ -161,6 +162,7 @@ func finish(t *testing.T, place *clustertest.Place, run clustertest.Run, status 
 // TestClusterFailingBuilds: what the log says of a build that cannot be.
 func TestClusterFailingBuilds(t *testing.T) {
 	bed := clustertest.Open(t)
+	t.Parallel()
 	place := bed.Install(t, "buildkit")
 	from := "FROM " + bed.BaseRegistry + "/busybox\n"
 	public, publicCommit := bed.Commit(t, "public/"+place.Namespace, map[string]string{"Dockerfile": from})
@@ -174,9 +176,9 @@ func TestClusterFailingBuilds(t *testing.T) {
 		{name: "no Dockerfile", files: map[string]string{"README": ""}, want: "No Dockerfile was found in the repository.\nSet the path"},
 		{name: "commit", files: map[string]string{"Dockerfile": from}, want: "not our ref",
 			with: func(r *clustertest.Run) { r.Params["revision"] = strings.Repeat("0", 40) }},
-		{name: "registry of another team", files: map[string]string{"Dockerfile": from + "RUN true\n"}, want: "authentication required",
+		{name: "registry of another team", files: map[string]string{"Dockerfile": from + "RUN true\n"}, want: "401 Unauthorized",
 			with: func(r *clustertest.Run) { r.Params["image"] = bed.Other.Address + "/stolen:1" }},
-		{name: "base of another team", files: map[string]string{"Dockerfile": "FROM " + bed.Other.Address + "/private\n"}, want: "authentication required"},
+		{name: "base of another team", files: map[string]string{"Dockerfile": "FROM " + bed.Other.Address + "/private\n"}, want: "401 Unauthorized"},
 		{name: "no password for git", files: map[string]string{"Dockerfile": from}, want: "could not read Username",
 			with: func(r *clustertest.Run) { r.Workspaces[1] = absent("git", "kovra-git-is-not-there") }},
 	}
@@ -209,6 +211,7 @@ func absent(workspace, secret string) map[string]any {
 // TestClusterRefusesVariables: what happens to a value that was not escaped.
 func TestClusterRefusesVariables(t *testing.T) {
 	bed := clustertest.Open(t)
+	t.Parallel()
 	place := bed.Install(t, "buildkit")
 	run := place.Build(bed.GitURL+"/public/x.git", strings.Repeat("0", 40), bed.Apps.Address+"/x:1")
 
@@ -225,6 +228,7 @@ func TestClusterRefusesVariables(t *testing.T) {
 // TestClusterRights: what the accounts may do, asked of the API server.
 func TestClusterRights(t *testing.T) {
 	bed := clustertest.Open(t)
+	t.Parallel()
 	place := bed.Install(t, "buildkit")
 	target := deployment(t, bed, place, "")
 	may := func(account, namespace, verb, resource string) bool {
@@ -301,6 +305,7 @@ spec:
 
 func TestClusterDeploys(t *testing.T) {
 	bed := clustertest.Open(t)
+	t.Parallel()
 	place := bed.Install(t, "buildkit")
 	namespace := deployment(t, bed, place, "")
 	bed.Kubectl(t, "", "-n", namespace, "create", "secret", "docker-registry", "pull",
@@ -327,33 +332,40 @@ func TestClusterDeploys(t *testing.T) {
 		t.Errorf("results %v, the Deployment has %s", o.Results, now())
 	}
 
-	fails := func(name string, run clustertest.Run, want ...string) {
-		t.Run(name, func(t *testing.T) {
-			o := finish(t, place, run, "False")
-			for _, text := range want {
-				if !strings.Contains(o.Log, text) {
-					t.Errorf("the log does not say %q:\n%s", text, o.Log)
-				}
+	fails := func(t *testing.T, run clustertest.Run, want ...string) {
+		t.Helper()
+		o := finish(t, place, run, "False")
+		for _, text := range want {
+			if !strings.Contains(o.Log, text) {
+				t.Errorf("the log does not say %q:\n%s", text, o.Log)
 			}
-		})
+		}
 	}
-	fails("cannot pull", deploy(bed.Apps.Address+"/"+place.Namespace+"/good@sha256:"+strings.Repeat("0", 64)), "ImagePullBackOff of container main", "not found")
+	fails(t, deploy(bed.Apps.Address+"/"+place.Namespace+"/good@sha256:"+strings.Repeat("0", 64)), "ImagePullBackOff of container main", "not found")
 	if o := finish(t, place, deploy(good), "True"); o.Results["PREVIOUS_IMAGE"] == good {
 		t.Errorf("rolled back from %s", o.Results["PREVIOUS_IMAGE"])
 	}
-	fails("crashes", deploy(broken), "CrashLoopBackOff of container main", "the database is gone")
+	fails(t, deploy(broken), "CrashLoopBackOff of container main", "the database is gone")
 
-	wrong := deploy(good)
-	wrong.Params["container"] = "sidecar"
-	fails("no such container", wrong, "has no container sidecar, but: main")
-	wrong.Params["container"] = "a$b"
-	fails("no name", wrong, "Not a name in Kubernetes: a$b")
-	wrong.Params["container"], wrong.Params["namespace"] = "main", "default"
-	fails("another namespace", wrong, "forbidden")
+	t.Run("refused", func(t *testing.T) {
+		for _, tt := range []struct{ param, value, want string }{
+			{"container", "sidecar", "has no container sidecar, but: main"},
+			{"container", "a$b", "Not a name in Kubernetes: a$b"},
+			{"image", "x;id", "Not the name of an image: x;id"},
+			{"namespace", "default", "forbidden"},
+		} {
+			t.Run(tt.value, func(t *testing.T) {
+				t.Parallel()
+				run := deploy(good)
+				run.Params[tt.param] = tt.value
+				fails(t, run, tt.want)
+			})
+		}
+	})
 
 	deployment(t, bed, place, "app.kubernetes.io/managed-by: Helm")
 	before := now()
-	fails("Helm's", deploy(good), "belongs to Helm")
+	fails(t, deploy(good), "belongs to Helm")
 	if now() != before {
 		t.Errorf("a refused deployment changed the image to %s", now())
 	}

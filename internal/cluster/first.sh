@@ -2,6 +2,7 @@
 # The first process of a cluster: everything else is its child in namespaces of its
 # own, and ends when it ends, whatever ends it. Started by up, never by hand.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh" "$1"
+# shellcheck disable=SC2034 # used by the parts
 bin=$2 tools=$3 images=$4
 for part in pki control node images; do
 	# shellcheck source=/dev/null
