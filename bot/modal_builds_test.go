@@ -164,11 +164,11 @@ func TestSettingsFormErrors(t *testing.T) {
 	d := newDesk(t)
 	v := d.openForm("UADMIN", "Settings")
 	seen := d.submit("UADMIN", v, map[string]string{
-		"branch": "a b", "dockerfile": "../Dockerfile", "auto_deploy": "on", "args": "A=$(rm)", "tags": "[", "secrets": "No Secret", "registry": "https://x",
+		"branch": "a b", "dockerfile": "../Dockerfile", "auto_deploy": "on", "args": "1A=x", "tags": "[", "secrets": "No Secret", "registry": "https://x",
 		"build_namespace": "N",
 	})
 	for field, want := range map[string]string{
-		"branch": "no name of a branch", "dockerfile": "inside the repository", "auto_deploy": "needs to know the Deployment", "args": "which Kubernetes would expand",
+		"branch": "no name of a branch", "dockerfile": "inside the repository", "auto_deploy": "needs to know the Deployment", "args": "no name of a build argument",
 		"tags": "no pattern", "secrets": "no name of a Secret", "registry": "no image prefix", "build_namespace": "no name of a",
 	} {
 		if !strings.Contains(seen.Errors[field], want) {

@@ -170,12 +170,15 @@ func checkCloneURL(s string) error {
 	return nil
 }
 
-// buildArgs makes the elements of the argument list. Kubernetes reads $$ as $ and $(NAME) as a variable, so each $ is doubled;
-// [kovra.CheckBuildArgs] has refused $(, which Tekton would expand whatever stands before it.
+// argEscaper writes a value so that neither Tekton nor the kubelet finds a variable in it, whatever stands before it. The Tasks
+// that build undo it with printf's %b (manifests/tekton).
+var argEscaper = strings.NewReplacer(`\`, `\\`, "$", `\0044`)
+
+// buildArgs makes the elements of the argument list.
 func buildArgs(args []kovra.BuildArg) []string {
 	list := make([]string, 0, len(args))
 	for _, a := range args {
-		list = append(list, strings.ReplaceAll(a.Key+"="+a.Value, "$", "$$"))
+		list = append(list, argEscaper.Replace(a.Key+"="+a.Value))
 	}
 	return list
 }

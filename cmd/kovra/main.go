@@ -22,6 +22,7 @@ import (
 
 	"kovra.dev/chatops/internal/app"
 	"kovra.dev/chatops/internal/config"
+	"kovra.dev/chatops/tekton"
 )
 
 func main() { os.Exit(Main()) }
@@ -64,6 +65,7 @@ func serve(file *string) *cobra.Command {
 				return fmt.Errorf("the configuration has problems:\n%w", err)
 			}
 			log := logger(cfg)
+			tekton.LogTo(log)
 			err = app.Serve(cmd.Context(), cfg, app.Options{Log: log, Version: version()})
 			if errors.Is(err, context.Canceled) {
 				return nil

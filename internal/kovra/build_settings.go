@@ -164,14 +164,14 @@ func CheckRepoPath(what, v string) error {
 		return Errorf(Invalid, "The %s is relative to the root of the repository, as in docker/Dockerfile; %q is not.", what, v)
 	case slices.Contains(strings.Split(v, "/"), ".."):
 		return Errorf(Invalid, "The %s must stay inside the repository; %q does not.", what, v)
-	case strings.Contains(v, "$("):
-		return Errorf(Invalid, "The %s must not hold $(.", what)
+	case strings.Contains(v, "$"):
+		return Errorf(Invalid, "The %s must not hold a $, in which Kubernetes and Tekton look for variables.", what)
 	}
 	return nil
 }
 
 // CheckBuildArgs returns nil for arguments that can be given to a builder as they are.
-// Kubernetes and Tekton expand $(…), so it is refused; every other text is passed on literally.
+// Every text of one line is passed on literally.
 func CheckBuildArgs(args []BuildArg) error {
 	if len(args) > maxBuildArgs {
 		return Errorf(Invalid, "At most %d build arguments.", maxBuildArgs)
@@ -186,8 +186,6 @@ func CheckBuildArgs(args []BuildArg) error {
 			return Errorf(Invalid, "%s is given twice.", a.Key)
 		case !utf8.ValidString(a.Value) || strings.ContainsFunc(a.Value, unprintable):
 			return Errorf(Invalid, "The value of %s holds a line break or another control character; one line alone can be passed on.", a.Key)
-		case strings.Contains(a.Value, "$("):
-			return Errorf(Invalid, "The value of %s holds $(, which Kubernetes would expand.", a.Key)
 		}
 	}
 	if bytes > maxBuildArgBytes {
