@@ -57,18 +57,28 @@ type story struct {
 	crowd     *crowd
 	cluster   *cluster // nil: builds are off
 
+	close func()         // ends this world
 	works sync.WaitGroup // what goes on beside the script, until ctx ends
 	after []func()       // what is taken away then
 }
 
 type storyKey struct{}
 
-// newStory makes the world that every story begins with: alice, who is an
-// administrator of Kovra, bob, and the channel #deploys with both of them.
+// newStory makes the world of one script.
 func newStory(ctx context.Context, e *testscript.Env, program string) error {
+	s := openStory(ctx, e.WorkDir, program)
+	e.Values[storyKey{}] = s
+	e.Vars = append(e.Vars, "GITLAB="+s.labURL, "PUBLIC="+s.publicURL, "SECRET="+storySecret, "DB="+filepath.Join(s.dir, "kovra.db"))
+	e.Defer(s.close)
+	return nil
+}
+
+// openStory makes the world that every story begins with: alice, who is an
+// administrator of Kovra, bob, and the channel #deploys with both of them.
+func openStory(ctx context.Context, dir, program string) *story {
 	ctx, cancel := context.WithCancel(ctx)
 	transport := &http.Transport{}
-	s := &story{ctx: ctx, dir: e.WorkDir, program: program, client: &http.Client{Transport: transport}, kept: map[string]slacksim.Message{}, followers: map[string]*follower{}}
+	s := &story{ctx: ctx, dir: dir, program: program, client: &http.Client{Transport: transport}, kept: map[string]slacksim.Message{}, followers: map[string]*follower{}}
 	front := httptest.NewServer(s.front(transport))
 	s.publicURL = front.URL
 	s.slack = slacksim.New(slacksim.Options{RequestURL: front.URL, Transport: transport})
@@ -86,9 +96,7 @@ func newStory(ctx context.Context, e *testscript.Env, program string) error {
 	}
 	s.slack.AddChannel(slacksim.Channel{ID: channelID("deploys"), Name: "deploys", Members: []string{userID("alice"), userID("bob")}})
 	s.works.Go(s.courier)
-	e.Values[storyKey{}] = s
-	e.Vars = append(e.Vars, "GITLAB="+s.labURL, "PUBLIC="+s.publicURL, "SECRET="+storySecret, "DB="+filepath.Join(s.dir, "kovra.db"))
-	e.Defer(func() {
+	s.close = func() {
 		s.end()
 		cancel()
 		for _, take := range s.after {
@@ -100,8 +108,8 @@ func newStory(ctx context.Context, e *testscript.Env, program string) error {
 			server.Close()
 		}
 		transport.CloseIdleConnections()
-	})
-	return nil
+	}
+	return s
 }
 
 // front is the public address: it leads to the program, and to nobody while it is dead.

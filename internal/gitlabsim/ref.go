@@ -25,6 +25,7 @@ type Change struct{ Added, Modified, Removed []string }
 // NewCommit is a commit to push.
 type NewCommit struct {
 	Title string
+	SHA   string // of a commit that a real repository has; "": one is made up
 	Change
 }
 
@@ -41,7 +42,7 @@ func (s *Server) commit(p *project, parent string, c NewCommit, author *User) *C
 	if len(c.Added)+len(c.Modified)+len(c.Removed) == 0 {
 		c.Modified = []string{"README.md"}
 	}
-	made := &Commit{SHA: s.sha(), Title: c.Title, Author: author.Name, Email: author.Email, At: s.now(), Parent: parent, Change: c.Change}
+	made := &Commit{SHA: cmp.Or(c.SHA, s.sha()), Title: c.Title, Author: author.Name, Email: author.Email, At: s.now(), Parent: parent, Change: c.Change}
 	p.commits[made.SHA] = made
 	p.active = s.now()
 	return made
