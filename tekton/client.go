@@ -30,7 +30,7 @@ type Options struct {
 	BuildPipeline, DeployPipeline string
 	BuildAccount, DeployAccount   string
 	// Names of the Secrets with the credentials for git, "kovra-git", and for the registry, "kovra-registry". They live in each
-	// namespace of builds, and are mounted only.
+	// namespace of builds, and are mounted only. That for git may be missing where all repositories are public.
 	GitSecret, RegistrySecret string
 	// NoGitSecret: repositories are cloned without credentials. NoRegistrySecret: images are pushed without.
 	NoGitSecret, NoRegistrySecret bool

@@ -28,8 +28,18 @@ func (c *Client) StartBuild(ctx context.Context, b kovra.Build) error {
 	return c.start(ctx, run, LabelBuild)
 }
 
-// StartDeployment makes the PipelineRun of a deployment, likewise.
+// StartDeployment makes the PipelineRun of a deployment, likewise. A target without a container means the only one of the Deployment.
 func (c *Client) StartDeployment(ctx context.Context, d kovra.Deployment) error {
+	if err := checkTarget(d.Target); err != nil {
+		return err
+	}
+	if d.Target.Container == "" {
+		state, err := c.Target(ctx, d.Target)
+		if err != nil {
+			return err
+		}
+		d.Target.Container = state.Containers[0]
+	}
 	run, err := DeployRun(c.o, d)
 	if err != nil {
 		return err

@@ -330,6 +330,16 @@ func TestADeploymentTellsTheImageBeforeAlsoWhenItFails(t *testing.T) {
 	}
 	w := newWorld(t, tekton.Options{})
 	d := deployment(3)
+	wantErr(t, w.c.StartDeployment(t.Context(), d), kovra.NotFound, "There is no Deployment web in namespace prod.")
+	w.sim.AddDeployment(tektonsim.Deployment{Namespace: "prod", Name: "web", Image: before, Labels: map[string]string{"helm.toolkit.fluxcd.io/name": "web"}})
+	if err := w.c.StartDeployment(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	w.sim.Settle()
+	if got := w.look(d.Ref()); got.Status != kovra.BuildFailed || got.Message != "Step patch ended with exit code 1." || w.sim.DeployedImage("prod", "web", "") != before {
+		t.Errorf("one that Flux owns: %+v", got)
+	}
+	d.Target.Container = "web"
 	d.Image = "web:latest"
 	wantErr(t, w.c.StartDeployment(t.Context(), d), kovra.Invalid, "by its digest")
 	d = deployment(3)

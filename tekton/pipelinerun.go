@@ -161,7 +161,7 @@ func checkTarget(t kovra.DeployTarget) error {
 // checkCloneURL refuses credentials in the address, which everybody who may see the PipelineRun would read.
 func checkCloneURL(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || !slices.Contains([]string{"https", "http", "git"}, u.Scheme) || strings.Contains(s, "$(") {
+	if err != nil || u.Host == "" || !slices.Contains([]string{"https", "http"}, u.Scheme) || strings.Contains(s, "$(") {
 		return kovra.Errorf(kovra.Invalid, "The clone address of the repository must be an http or https URL.")
 	}
 	if u.User != nil {
@@ -170,15 +170,15 @@ func checkCloneURL(s string) error {
 	return nil
 }
 
-// argEscaper writes a value so that neither Tekton nor the kubelet finds a variable in it, whatever stands before it. The Tasks
-// that build undo it with printf's %b (manifests/tekton).
-var argEscaper = strings.NewReplacer(`\`, `\\`, "$", `\0044`)
+// escapes are those of printf's %b, which the Task undoes. Tekton and then the kubelet look for $(…) in arguments, and doubling the $
+// escapes for the second only, so no $ is passed on as it is.
+var escapes = strings.NewReplacer(`\`, `\\`, `$`, `\0044`)
 
 // buildArgs makes the elements of the argument list.
 func buildArgs(args []kovra.BuildArg) []string {
 	list := make([]string, 0, len(args))
 	for _, a := range args {
-		list = append(list, argEscaper.Replace(a.Key+"="+a.Value))
+		list = append(list, escapes.Replace(a.Key+"="+a.Value))
 	}
 	return list
 }
@@ -211,9 +211,10 @@ func buildPod(o Options) *pod.PodTemplate {
 }
 
 func buildWorkspaces(o Options, secrets []string) []v1.WorkspaceBinding {
+	may := true // repositories that anybody may read need no credentials
 	list := []v1.WorkspaceBinding{{Name: "source", VolumeClaimTemplate: claim(o)}}
 	if !o.NoGitSecret {
-		list = append(list, v1.WorkspaceBinding{Name: "git", Secret: &corev1.SecretVolumeSource{SecretName: o.GitSecret}})
+		list = append(list, v1.WorkspaceBinding{Name: "git", Secret: &corev1.SecretVolumeSource{SecretName: o.GitSecret, Optional: &may}})
 	}
 	if !o.NoRegistrySecret {
 		list = append(list, v1.WorkspaceBinding{Name: "registry", Secret: &corev1.SecretVolumeSource{SecretName: o.RegistrySecret}})

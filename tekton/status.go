@@ -138,6 +138,7 @@ func (s *sight) failure(run kovra.ClusterRun) string {
 	case v1.PipelineRunReasonParameterMissing, v1.PipelineRunReasonParameterTypeMismatch, v1.PipelineRunReasonInvalidWorkspaceBinding,
 		v1.PipelineRunReasonRequiredWorkspaceMarkedOptional, v1.PipelineRunReasonInvalidTaskRunSpec, v1.PipelineRunReasonFailedValidation:
 		return fmt.Sprintf("The Pipeline %s in namespace %s does not fit the bot. %s", pipeline, s.run.Namespace, said)
+	default:
 	}
 	for _, step := range run.Steps {
 		if step.Status == kovra.Failed {

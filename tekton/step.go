@@ -189,10 +189,10 @@ func stepsWithoutStates(task string, tr *v1.TaskRun, ended end) []kovra.Step {
 	steps := make([]kovra.Step, 0, len(names))
 	for _, name := range names {
 		step := kovra.Step{Task: task, Name: name, Status: kovra.Pending}
-		switch ended.status {
-		case kovra.Failed:
+		if ended.status == kovra.Failed {
 			step.Status = kovra.Skipped
-		case kovra.Canceled:
+		}
+		if ended.status == kovra.Canceled {
 			step.Status = kovra.Canceled
 		}
 		steps = append(steps, step)

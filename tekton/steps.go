@@ -184,7 +184,8 @@ func (f *follower) read(ctx context.Context, a attempt) (bool, error) {
 			return false, nil // the next look tells how it ended
 		}
 		if f.whole {
-			return true, f.finish()
+			f.at.done = true
+			return true, nil
 		}
 		return true, f.lost(fmt.Sprintf("The pod is gone; %s.", f.missing()))
 	case isNotYet(err) || err == errBroken: //nolint:errorlint // both are ours
@@ -192,7 +193,8 @@ func (f *follower) read(ctx context.Context, a attempt) (bool, error) {
 	case err != nil:
 		return false, err
 	case a.state == ended:
-		return true, f.finish()
+		f.at.done = true
+		return true, nil
 	default:
 		f.whole = true
 		return false, nil
@@ -207,12 +209,6 @@ func (f *follower) begin(a attempt) error {
 		title = fmt.Sprintf("%s, attempt %d", title, a.n+1)
 	}
 	return f.each(kovra.StepLine{Task: a.task, Step: a.step, Begins: true, Text: title, Cursor: f.at.String()})
-}
-
-// finish marks the step at the cursor as told to its end.
-func (f *follower) finish() error {
-	f.at.done = true
-	return nil
 }
 
 // lost tells that something of the step at the cursor is missing.

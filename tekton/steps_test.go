@@ -134,7 +134,7 @@ func TestFollowOutlivesTheAPIServer(t *testing.T) {
 }
 
 func TestFollowOpensASilentLogAnew(t *testing.T) {
-	w := newWorld(t, tekton.Options{Idle: 20 * time.Millisecond})
+	w := newWorld(t, tekton.Options{Idle: time.Second})
 	w.sim.Script("web", tektonsim.Scenario{Logs: shortLogs, Hang: "build"})
 	b := build(7)
 	w.start(b)
@@ -149,9 +149,11 @@ func TestFollowOpensASilentLogAnew(t *testing.T) {
 		}
 		return n
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- w.c.Follow(t.Context(), b.Ref(), "", r.each) }()
-	for opened() < 3 {
+	go func() { done <- w.c.Follow(ctx, b.Ref(), "", r.each) }()
+	for opened() < 3 && ctx.Err() == nil {
 		time.Sleep(5 * time.Millisecond)
 	}
 	w.sim.Finish("")

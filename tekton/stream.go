@@ -32,7 +32,7 @@ func (f *follower) stream(ctx context.Context, a attempt) error {
 	if err != nil {
 		return f.unopened(ctx, a, err)
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }() // it was only read
 	err = f.tell(newLineReader(alive{body, watchdog, f.c.o.Idle}), a)
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/go-logr/logr"
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 
 	"kovra.dev/chatops/internal/kovra"
 )
@@ -55,6 +57,7 @@ func (w *Watch) Add(namespaces ...string) {
 
 // Run watches until ctx is done, and returns nil once everything it started has ended.
 func (w *Watch) Run(ctx context.Context) error {
+	ctx = klog.NewContext(ctx, logr.FromSlogHandler(w.c.o.Log.Handler())) // what the informers have to say
 	var running wait.Group
 	defer running.Wait()
 	started := 0

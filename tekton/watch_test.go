@@ -1,7 +1,6 @@
 package tekton_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -50,11 +49,9 @@ func (w *world) watching() (*tekton.Watch, *told) {
 	w.t.Helper()
 	seen := &told{}
 	watch := tekton.NewWatch(w.c, seen.onChange)
-	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- watch.Run(ctx) }()
+	go func() { done <- watch.Run(w.t.Context()) }() // which ends before the clean-up
 	w.t.Cleanup(func() {
-		cancel()
 		if err := <-done; err != nil {
 			w.t.Errorf("the watch ended with %v", err)
 		}
@@ -70,6 +67,7 @@ func TestAWatchTellsWhoseRunChanged(t *testing.T) {
 	w.sim.Step()
 	seen.wait(t, "build 7")
 	d := deployment(3)
+	d.Target.Container = "web"
 	if err := w.c.StartDeployment(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}

@@ -4,8 +4,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -34,7 +33,10 @@ type world struct {
 	c   *tekton.Client
 }
 
-func newWorld(t *testing.T, o tekton.Options) *world { return worldOf(t, o, tektonsim.Options{}) }
+func newWorld(t *testing.T, o tekton.Options) *world {
+	t.Helper()
+	return worldOf(t, o, tektonsim.Options{})
+}
 
 func worldOf(t *testing.T, o tekton.Options, so tektonsim.Options) *world {
 	t.Helper()
@@ -42,7 +44,7 @@ func worldOf(t *testing.T, o tekton.Options, so tektonsim.Options) *world {
 	sim.AddNamespace("kovra-builds")
 	server := httptest.NewUnstartedServer(sim)
 	server.EnableHTTP2 = true
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	t.Cleanup(sim.DropStreams)

@@ -38,7 +38,8 @@ type run struct {
 type act struct {
 	after time.Duration
 	do    func()
-	hold  bool // it comes when somebody says so
+	hold  bool   // it comes when somebody says so
+	task  string // of whose steps it is
 }
 
 func (r *run) key() string { return r.namespace + "/" + r.name }

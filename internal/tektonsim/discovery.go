@@ -13,14 +13,14 @@ import (
 // discover answers what is served, and 404 for all else.
 func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
 	path := strings.Trim(r.URL.Path, "/")
-	switch {
-	case path == "version":
+	switch path {
+	case "version":
 		writeJSON(w, http.StatusOK, version.Info{Major: "1", Minor: "35", GitVersion: Version})
-	case path == "healthz" || path == "readyz" || path == "livez":
+	case "healthz", "readyz", "livez":
 		_, _ = w.Write([]byte("ok"))
-	case path == "api":
+	case "api":
 		writeJSON(w, http.StatusOK, metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"}})
-	case path == "apis":
+	case "apis":
 		writeJSON(w, http.StatusOK, s.groups())
 	default:
 		if list := s.resources(path); list != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -65,8 +66,7 @@ func (s *Server) Script(app string, sc Scenario) {
 }
 
 func (s *Server) scenario(app, commit, image string) Scenario {
-	for i := len(s.scripts) - 1; i >= 0; i-- {
-		sc := s.scripts[i]
+	for _, sc := range slices.Backward(s.scripts) {
 		if (sc.app == "" || sc.app == app) && (sc.scenario.Commit == "" || sc.scenario.Commit == commit) &&
 			(sc.scenario.Image == "" || sc.scenario.Image == image) {
 			return sc.scenario

@@ -139,7 +139,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, q request) {
 	forbidden := s.forbidden[q.verb+" "+q.resource()] || s.forbidden["* "+q.resource()]
 	s.mu.Unlock()
 	if forbidden {
-		why := fmt.Errorf("User %q cannot %s resource %q in API group %q in the namespace %q", "system:serviceaccount:kovra:kovra", q.verb, q.resource(), q.table.group, q.ns) //nolint:revive,staticcheck // Kubernetes' own words
+		why := fmt.Errorf("User %q cannot %s resource %q in API group %q in the namespace %q", "system:serviceaccount:kovra:kovra", q.verb, q.resource(), q.table.group, q.ns) //nolint:staticcheck // Kubernetes' own words
 		s.refuse(w, apierrors.NewForbidden(q.table.gr(), q.name, why))
 		return
 	}

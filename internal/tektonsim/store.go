@@ -42,24 +42,24 @@ type event struct {
 
 func newTables(noTekton bool) []*table {
 	all := []*table{
-		newTable("", "v1", "namespaces", "Namespace", func() object { return &corev1.Namespace{} }),
-		newTable("", "v1", "pods", "Pod", func() object { return &corev1.Pod{} }),
-		newTable("", "v1", "events", "Event", func() object { return &corev1.Event{} }),
-		newTable("apps", "v1", "deployments", "Deployment", func() object { return &appsv1.Deployment{} }),
+		newTable("", "namespaces", "Namespace", func() object { return &corev1.Namespace{} }),
+		newTable("", "pods", "Pod", func() object { return &corev1.Pod{} }),
+		newTable("", "events", "Event", func() object { return &corev1.Event{} }),
+		newTable("apps", "deployments", "Deployment", func() object { return &appsv1.Deployment{} }),
 	}
 	if noTekton {
 		return all
 	}
 	return append(all,
-		newTable("tekton.dev", "v1", "pipelineruns", "PipelineRun", func() object { return &tekton.PipelineRun{} }),
-		newTable("tekton.dev", "v1", "taskruns", "TaskRun", func() object { return &tekton.TaskRun{} }),
-		newTable("tekton.dev", "v1", "pipelines", "Pipeline", func() object { return &tekton.Pipeline{} }),
-		newTable("tekton.dev", "v1", "tasks", "Task", func() object { return &tekton.Task{} }),
+		newTable("tekton.dev", "pipelineruns", "PipelineRun", func() object { return &tekton.PipelineRun{} }),
+		newTable("tekton.dev", "taskruns", "TaskRun", func() object { return &tekton.TaskRun{} }),
+		newTable("tekton.dev", "pipelines", "Pipeline", func() object { return &tekton.Pipeline{} }),
+		newTable("tekton.dev", "tasks", "Task", func() object { return &tekton.Task{} }),
 	)
 }
 
-func newTable(group, version, name, kind string, fresh func() object) *table {
-	return &table{group: group, version: version, name: name, kind: kind, fresh: fresh, items: map[string]object{}}
+func newTable(group, name, kind string, fresh func() object) *table {
+	return &table{group: group, version: "v1", name: name, kind: kind, fresh: fresh, items: map[string]object{}}
 }
 
 func (t *table) gr() schema.GroupResource {

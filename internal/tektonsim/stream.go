@@ -3,6 +3,7 @@ package tektonsim
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -132,7 +133,6 @@ type stepLog struct {
 	lines   []logLine
 	rotated int // lines that are gone from the file
 	open    bool
-	gone    bool // with its pod
 }
 
 type logLine struct {
@@ -171,7 +171,7 @@ func (s *Server) serveLog(w http.ResponseWriter, r *http.Request, q request) {
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(http.StatusOK)
 	if word != "" {
-		fmt.Fprint(w, word)
+		_, _ = io.WriteString(w, word) // the client may be gone
 		return
 	}
 	s.pumpLog(r, st, log, logQuery{since: since, stamps: query.Get("timestamps") == "true", follow: query.Get("follow") == "true", cut: cut})
@@ -184,9 +184,9 @@ type logQuery struct {
 }
 
 func (s *Server) pumpLog(r *http.Request, st stream, log *stepLog, q logQuery) {
-	told, next := 0, 0
+	told := 0
 	s.mu.Lock()
-	next = log.rotated
+	next := log.rotated
 	s.mu.Unlock()
 	for {
 		s.mu.Lock()
@@ -203,12 +203,13 @@ func (s *Server) pumpLog(r *http.Request, st stream, log *stepLog, q logQuery) {
 			}
 			if told == q.cut {
 				// In the middle of a line, as a broken connection is.
-				fmt.Fprint(st.w, line.form(q.stamps)[:len(line.form(q.stamps))/2])
+				text := line.form(q.stamps)
+				_, _ = io.WriteString(st.w, text[:len(text)/2])
 				st.flush()
 				panic(http.ErrAbortHandler)
 			}
 			told++
-			if _, err := fmt.Fprint(st.w, line.form(q.stamps)); err != nil {
+			if _, err := io.WriteString(st.w, line.form(q.stamps)); err != nil {
 				return
 			}
 		}

@@ -42,7 +42,6 @@ func (s *Server) stepsActs(r *run, t tekton.PipelineTask) []act {
 		if r.sc.LinePace > 0 {
 			pace = r.sc.LinePace
 		}
-		fails := step == r.sc.Fail && r.attempt >= 0
 		if step == "patch" {
 			acts = append(acts, act{do: func() { s.patchDeployment(r) }})
 		}
@@ -61,12 +60,19 @@ func (s *Server) stepsActs(r *run, t tekton.PipelineTask) []act {
 				}
 			}})
 		}
-		if fails {
-			return append(acts, act{after: s.o.Pace, do: func() { s.failStep(r, t, step) }})
-		}
-		acts = append(acts, act{after: s.o.Pace, do: func() { s.endStep(r, t, step) }})
+		acts = append(acts, act{after: s.o.Pace, do: func() {
+			if step == r.sc.Fail {
+				s.failStep(r, t, step)
+				return
+			}
+			s.endStep(r, t, step)
+		}})
 	}
-	return append(acts, act{after: s.o.Pace, do: func() { s.endTask(r, t) }})
+	acts = append(acts, act{after: s.o.Pace, do: func() { s.endTask(r, t) }})
+	for i := range acts {
+		acts[i].task = t.Name
+	}
+	return acts
 }
 
 func (s *Server) stepsOf(r *run, t tekton.PipelineTask) []string {
@@ -266,9 +272,7 @@ func (s *Server) terminate(r *run, t tekton.PipelineTask, step string, state cor
 
 func (s *Server) endStep(r *run, t tekton.PipelineTask, step string) {
 	s.terminate(r, t, step, corev1.ContainerStateTerminated{Reason: "Completed"}, "Completed")
-	for name, value := range s.resultsOf(r, step) {
-		r.results[name] = value
-	}
+	maps.Copy(r.results, s.resultsOf(r, step))
 }
 
 func (s *Server) resultsOf(r *run, step string) map[string]string {
@@ -351,7 +355,7 @@ func (s *Server) retry(r *run, t tekton.PipelineTask, reason, message string) {
 		{after: s.o.Pace, do: func() { s.makePod(r, t) }},
 		{after: s.o.Pace, do: func() { s.startPod(r, t) }},
 	}, s.stepsActs(r, t)...)
-	r.todo = append(again, r.todo...)
+	r.todo = append(again, slices.DeleteFunc(r.todo, func(a act) bool { return a.task == t.Name })...)
 }
 
 // failTask ends a task, and with it the run.
@@ -424,12 +428,19 @@ func (s *Server) removePodLogs(pod string) {
 
 // patchDeployment is what the step patch does.
 func (s *Server) patchDeployment(r *run) {
-	d := get[*appsv1.Deployment](s, "apps", "deployments", r.param("namespace")+"/"+r.param("deployment"))
+	name := r.param("namespace") + "/" + r.param("deployment")
+	d := get[*appsv1.Deployment](s, "apps", "deployments", name)
 	if d == nil {
+		r.cannotPatch(fmt.Sprintf("Error from server (NotFound): deployments.apps %q not found", r.param("deployment")))
 		return
 	}
 	i := containerOf(d, r.param("container"))
-	if i < 0 || i >= len(d.Spec.Template.Spec.Containers) {
+	switch owner := managedBy(d); {
+	case i < 0:
+		r.cannotPatch(fmt.Sprintf("Deployment %s has no container %s", name, r.param("container")))
+		return
+	case owner != "" && r.param("allow-managed") != "true":
+		r.cannotPatch(fmt.Sprintf("Deployment %s belongs to %s, which would undo the change. Change it there, or allow it: /build settings.", name, owner))
 		return
 	}
 	r.previous = d.Spec.Template.Spec.Containers[i].Image
@@ -438,4 +449,27 @@ func (s *Server) patchDeployment(r *run) {
 	}
 	d.Spec.Template.Spec.Containers[i].Image = r.param("image")
 	s.put(s.table("apps", "deployments"), d)
+}
+
+// cannotPatch lets the step patch fail with these lines.
+func (r *run) cannotPatch(lines ...string) {
+	logs := maps.Clone(r.sc.Logs)
+	if logs == nil {
+		logs = map[string][]string{}
+	}
+	logs["patch"] = lines
+	r.sc.Fail, r.sc.Logs = "patch", logs
+}
+
+func managedBy(d *appsv1.Deployment) string {
+	switch {
+	case d.Annotations["argocd.argoproj.io/tracking-id"] != "" || d.Labels["argocd.argoproj.io/instance"] != "":
+		return "Argo CD"
+	case d.Labels["kustomize.toolkit.fluxcd.io/name"] != "" || d.Labels["helm.toolkit.fluxcd.io/name"] != "":
+		return "Flux"
+	case d.Labels["app.kubernetes.io/managed-by"] == "Helm" || d.Annotations["meta.helm.sh/release-name"] != "":
+		return "Helm"
+	default:
+		return ""
+	}
 }

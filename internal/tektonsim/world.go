@@ -152,7 +152,7 @@ func (s *Server) DeployedImage(namespace, name, container string) string {
 }
 
 func containerOf(d *appsv1.Deployment, name string) int {
-	if name == "" {
+	if name == "" && len(d.Spec.Template.Spec.Containers) > 0 {
 		return 0
 	}
 	return slices.IndexFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == name })
