@@ -174,13 +174,19 @@ func TestClusterFailingBuilds(t *testing.T) {
 	}{
 		{name: "instruction", files: map[string]string{"Dockerfile": from + "RUN echo before; cat /no/such/file\nRUN echo after\n"}, want: "can't open '/no/such/file'"},
 		{name: "no Dockerfile", files: map[string]string{"README": ""}, want: "No Dockerfile was found in the repository.\nSet the path"},
-		{name: "commit", files: map[string]string{"Dockerfile": from}, want: "not our ref",
-			with: func(r *clustertest.Run) { r.Params["revision"] = strings.Repeat("0", 40) }},
-		{name: "registry of another team", files: map[string]string{"Dockerfile": from + "RUN true\n"}, want: "401 Unauthorized",
-			with: func(r *clustertest.Run) { r.Params["image"] = bed.Other.Address + "/stolen:1" }},
+		{
+			name: "commit", files: map[string]string{"Dockerfile": from}, want: "not our ref",
+			with: func(r *clustertest.Run) { r.Params["revision"] = strings.Repeat("0", 40) },
+		},
+		{
+			name: "registry of another team", files: map[string]string{"Dockerfile": from + "RUN true\n"}, want: "401 Unauthorized",
+			with: func(r *clustertest.Run) { r.Params["image"] = bed.Other.Address + "/stolen:1" },
+		},
 		{name: "base of another team", files: map[string]string{"Dockerfile": "FROM " + bed.Other.Address + "/private\n"}, want: "401 Unauthorized"},
-		{name: "no password for git", files: map[string]string{"Dockerfile": from}, want: "could not read Username",
-			with: func(r *clustertest.Run) { r.Workspaces[1] = absent("git", "kovra-git-is-not-there") }},
+		{
+			name: "no password for git", files: map[string]string{"Dockerfile": from}, want: "could not read Username",
+			with: func(r *clustertest.Run) { r.Workspaces[1] = absent("git", "kovra-git-is-not-there") },
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -45,7 +45,7 @@ type Bed struct {
 type Registry struct{ Address, User, Password string }
 
 // Open reads what the cluster says of itself in the file that KOVRA_TEST_CLUSTER names.
-func Open(t testing.TB) *Bed {
+func Open(t *testing.T) *Bed {
 	t.Helper()
 	path := os.Getenv("KOVRA_TEST_CLUSTER")
 	if path == "" {
@@ -85,7 +85,7 @@ func Open(t testing.TB) *Bed {
 }
 
 // Try runs kubectl as an administrator. The error has what kubectl said.
-func (b *Bed) Try(t testing.TB, input string, args ...string) (string, error) {
+func (b *Bed) Try(t *testing.T, input string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.Command(b.kubectl, args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+b.Kubeconfig)
@@ -108,7 +108,7 @@ func (e *kubectlError) Error() string {
 }
 
 // Kubectl is Try where nothing may fail.
-func (b *Bed) Kubectl(t testing.TB, input string, args ...string) string {
+func (b *Bed) Kubectl(t *testing.T, input string, args ...string) string {
 	t.Helper()
 	out, err := b.Try(t, input, args...)
 	if err != nil {
@@ -119,7 +119,7 @@ func (b *Bed) Kubectl(t testing.TB, input string, args ...string) string {
 
 // Commit makes a commit of exactly these files the head of main in a repository, which
 // need not exist yet, and returns where to clone it from and the commit's id.
-func (b *Bed) Commit(t testing.TB, repository string, files map[string]string) (url, id string) {
+func (b *Bed) Commit(t *testing.T, repository string, files map[string]string) (url, id string) {
 	t.Helper()
 	bare := filepath.Join(b.gitRoot, repository+".git")
 	if _, err := os.Stat(bare); err != nil {
@@ -142,7 +142,7 @@ func (b *Bed) Commit(t testing.TB, repository string, files map[string]string) (
 	return b.GitURL + "/" + repository + ".git", git(t, work, "rev-parse", "HEAD")
 }
 
-func git(t testing.TB, dir string, args ...string) string {
+func git(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
@@ -154,7 +154,7 @@ func git(t testing.TB, dir string, args ...string) string {
 }
 
 // Fetch reads a path of a registry's API, such as web/manifests/latest, as its user.
-func (b *Bed) Fetch(t testing.TB, r Registry, path string) (status int, header http.Header, body []byte) {
+func (b *Bed) Fetch(t *testing.T, r Registry, path string) (status int, header http.Header, body []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+r.Address+"/v2/"+path, http.NoBody)
 	if err != nil {
@@ -179,7 +179,7 @@ func (b *Bed) Fetch(t testing.TB, r Registry, path string) (status int, header h
 }
 
 // Until waits until done, and fails the test when that takes too long.
-func Until(t testing.TB, limit time.Duration, what string, done func() bool) {
+func Until(t *testing.T, limit time.Duration, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); !done(); time.Sleep(300 * time.Millisecond) {
 		if time.Now().After(end) {

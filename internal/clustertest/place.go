@@ -21,7 +21,7 @@ type Place struct {
 
 // Install renders manifests/tekton with a builder and the cluster's own images into a
 // namespace of its own, applies it strictly, and removes it after the test.
-func (b *Bed) Install(t testing.TB, builder string) *Place {
+func (b *Bed) Install(t *testing.T, builder string) *Place {
 	t.Helper()
 	p := &Place{Namespace: "builds-" + strings.ToLower(rand.Text()[:8]), bed: b}
 	b.Kubectl(t, p.Render(t, builder), "apply", "--validate=strict", "-f", "-")
@@ -34,7 +34,7 @@ func (b *Bed) Install(t testing.TB, builder string) *Place {
 }
 
 // Render is the manifests as an administrator's overlay makes them.
-func (p *Place) Render(t testing.TB, builder string) string {
+func (p *Place) Render(t *testing.T, builder string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
@@ -56,7 +56,7 @@ func (p *Place) Render(t testing.TB, builder string) string {
 }
 
 // root is a path of the module, found from the directory that a test runs in.
-func root(t testing.TB, path string) string {
+func root(t *testing.T, path string) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
@@ -71,7 +71,7 @@ func root(t testing.TB, path string) string {
 	return ""
 }
 
-func (p *Place) kubectl(t testing.TB, args ...string) string {
+func (p *Place) kubectl(t *testing.T, args ...string) string {
 	t.Helper()
 	return p.bed.Kubectl(t, "", append([]string{"-n", p.Namespace}, args...)...)
 }
@@ -102,7 +102,7 @@ func (p *Place) Build(url, commit, image string) Run {
 }
 
 // Create creates the PipelineRun and returns its name, or what refused it.
-func (p *Place) Create(t testing.TB, run Run) (string, error) {
+func (p *Place) Create(t *testing.T, run Run) (string, error) {
 	t.Helper()
 	name := "run-" + strings.ToLower(rand.Text()[:8])
 	var params []any
@@ -133,7 +133,7 @@ type Outcome struct {
 }
 
 // Finish creates a run and waits for its end.
-func (p *Place) Finish(t testing.TB, run Run) Outcome {
+func (p *Place) Finish(t *testing.T, run Run) Outcome {
 	t.Helper()
 	name, err := p.Create(t, run)
 	if err != nil {

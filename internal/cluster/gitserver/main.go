@@ -36,7 +36,7 @@ func main() {
 	if err != nil {
 		log.Fatal("gitserver: ", err)
 	}
-	server := &http.Server{Addr: *listen, Handler: guard(backend, user, password), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: *listen, Handler: guard(backend, user, password), ReadHeaderTimeout: time.Minute}
 	log.Fatal("gitserver: ", server.ListenAndServeTLS(*cert, *key))
 }
 
