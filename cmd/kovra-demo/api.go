@@ -196,7 +196,13 @@ func pause(ctx context.Context, d time.Duration) bool {
 // snapshot is what one person's Slack shows. People of other organisations see the
 // channels that they were invited to.
 func (w *world) snapshot(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	hidden := w.hidden
+	w.mu.Unlock()
 	snap := w.slack.Snapshot(r.URL.Query().Get("user"))
+	if snap.Me.ID == hidden {
+		snap.Views = snap.Views[:0]
+	}
 	if snap.Me.TeamID != slacksim.TeamID {
 		snap.Channels = slices.DeleteFunc(snap.Channels, func(c slacksim.ChannelPage) bool {
 			return !slices.Contains(c.Members, snap.Me.ID)

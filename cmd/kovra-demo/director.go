@@ -49,6 +49,9 @@ func (w *world) direct(ctx context.Context) error {
 		if up, plays := w.mood(); up {
 			moved = w.moveAll(now, plays) || moved
 		}
+		if w.cluster != nil {
+			moved = w.cluster.moved() || moved
+		}
 		if moved {
 			w.labMoved.tell()
 		}

@@ -1,14 +1,15 @@
 // Command kovra-demo runs Kovra on one machine with no account anywhere: a small
 // Slack, a small GitLab and between them the real thing, all of it talking real
-// HTTP on loopback addresses.
+// HTTP on loopback addresses. Builds run on a small Kubernetes cluster with Tekton, a
+// simulated one, too.
 //
-// It owns the page that people look at, the panel that plays GitLab, and the story
-// that is told at the start. Run it as `go run ./cmd/kovra-demo`; the first line
+// It owns the page that people look at, the panel that plays GitLab and the cluster, and
+// the story that is told at the start. Run it as `go run ./cmd/kovra-demo`; the first line
 // that it prints is the address of the page. It keeps its state in a temporary
 // directory and takes it away at the end.
 //
 // It never lets the panel change what the page shows, except through Kovra: the
-// panel changes GitLab only, and the page shows Slack only.
+// panel changes GitLab and the cluster only, and the page shows Slack only.
 package main
 
 import (
@@ -27,6 +28,9 @@ import (
 // usualAddress is tried first, so that the page is found again after a restart.
 const usualAddress = "127.0.0.1:8321"
 
+// anyPort is an address that nobody else has.
+const anyPort = "127.0.0.1:0"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -41,6 +45,8 @@ type options struct {
 	listen string // "": the usual address, or any if that is taken
 	quiet  bool
 	story  bool
+
+	kubeconfig, registry string // of a real cluster
 }
 
 func parse(args []string, errs io.Writer) (options, error) {
@@ -51,6 +57,8 @@ func parse(args []string, errs io.Writer) (options, error) {
 	flags.StringVar(&o.listen, "listen", "", "`address` of the page (default "+usualAddress+", or any free port)")
 	flags.BoolVar(&o.quiet, "quiet", false, "print the address and nothing else")
 	flags.BoolVar(&noStory, "no-story", false, "begin with empty channels, and let no job move by itself")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` that leads to a real cluster; builds then run there")
+	flags.StringVar(&o.registry, "registry", "", "image `prefix` that a real cluster pushes to")
 	flags.String("config", "", "ignored, so that the flags of kovra can be kept")
 	err := flags.Parse(args)
 	o.story = !noStory
@@ -90,7 +98,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 		if ln, err := lc.Listen(ctx, "tcp", usualAddress); err == nil {
 			return ln, nil
 		}
-		address = "127.0.0.1:0"
+		address = anyPort
 	}
 	ln, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {

@@ -31,6 +31,7 @@ func (w *world) panelRoutes(mux *http.ServeMux) {
 	post(mux, "/api/gitlab/trouble", w.panelTrouble)
 	post(mux, "/api/gitlab/autoplay", w.panelAutoplay)
 	post(mux, "/api/gitlab/resend", w.panelResend)
+	post(mux, "/api/gitlab/cluster", w.panelCluster)
 }
 
 // labState is what the panel shows.
@@ -48,6 +49,7 @@ type labState struct {
 	Story      storyState     `json:"story"`
 	URL        string         `json:"url"`
 	HasTale    bool           `json:"has_story"`
+	Cluster    *clusterState  `json:"cluster"` // null: a real one, which has tools of its own
 }
 
 type labProject struct {
@@ -105,6 +107,9 @@ func (w *world) panelState(rw http.ResponseWriter, _ *http.Request) {
 	}
 	for _, p := range []*gitlabsim.ProjectHandle{w.web, w.api} {
 		out.Projects = append(out.Projects, w.labProject(p))
+	}
+	if w.cluster != nil {
+		out.Cluster = w.cluster.state()
 	}
 	out.Deliveries, out.Sent = w.labDeliveries()
 	w.mu.Lock()

@@ -42,6 +42,12 @@ func (w *world) beginning(ctx context.Context) error {
 	if err := w.until(ctx, func() bool { return len(w.gitlab.Hooks(w.web.ID)) > 0 }); err != nil {
 		return fmt.Errorf("wait for the webhook: %w", err)
 	}
+	if w.cluster != nil {
+		w.say("She says which Deployment runs it: /build settings", false)
+		if err := w.target(ctx, "web", shopNamespace, "web"); err != nil {
+			return err
+		}
+	}
 	w.say("Bob pushes a commit", false)
 	green := w.push(w.web.ID, "main", "Cache the catalog for a minute", "bob", "", "", true)
 	if err := w.command(ctx, apiTeam, "/kovra link api group/api"); err != nil {
@@ -85,6 +91,36 @@ func (w *world) command(ctx context.Context, channel, line string) error {
 		return fmt.Errorf("type %s: %w", line, err)
 	}
 	return nil
+}
+
+// target fills in, for Alice, which Deployment runs an app. Whoever looks at her screen
+// does not see the form.
+func (w *world) target(ctx context.Context, app, namespace, deployment string) error {
+	w.hide(alice)
+	defer w.hide("")
+	if err := w.command(ctx, deploys, "/build settings "+app); err != nil {
+		return err
+	}
+	if err := w.until(ctx, func() bool { return len(w.slack.Views(alice)) > 0 }); err != nil {
+		return fmt.Errorf("wait for the settings: %w", err)
+	}
+	form := w.slack.Views(alice)[0].ID
+	seen, err := w.slack.Submit(ctx, alice, form, map[string]string{"target_namespace": namespace, "deployment": deployment})
+	switch {
+	case err != nil:
+		return fmt.Errorf("fill in the settings: %w", err)
+	case seen.Error != "" || len(seen.Errors) > 0:
+		return fmt.Errorf("fill in the settings: slack shows %s %v", seen.Error, seen.Errors)
+	default:
+		return nil
+	}
+}
+
+// hide keeps the forms of a person from the page; "": of nobody.
+func (w *world) hide(user string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hidden = user
 }
 
 // until waits for something, but not for ever.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,11 +49,12 @@ const (
 	resync        = 15 * time.Second
 )
 
-// world is everything that runs: the two peers, Kovra between them, and the page.
+// world is everything that runs: the peers, Kovra between them, and the page.
 type world struct {
 	log     *slog.Logger
 	slack   *slacksim.Server
 	gitlab  *gitlabsim.Server
+	cluster *cluster // nil: builds run on a real one
 	kovra   *app.App
 	pageURL string
 	dir     string
@@ -72,6 +74,7 @@ type world struct {
 	trouble  map[string]time.Time // what goes wrong, and until when
 	hurry    map[int64]bool       // pipelines whose jobs are quick
 	story    storyState
+	hidden   string // whose forms the story fills in now
 }
 
 // plan names a job whose next attempt fails.
@@ -97,32 +100,68 @@ func newWorld(ctx context.Context, page net.Listener, o options, log *slog.Logge
 	}
 	w.slack = slacksim.New(slacksim.Options{BotName: "kovra", Limits: true})
 	w.gitlab = gitlabsim.New(gitlabsim.Options{Token: gitlabToken})
-	lab, err := listen(ctx, "127.0.0.1:0")
+	w.serve("page", page, w.routes())
+	err := w.open(ctx, o)
+	if err == nil {
+		w.people()
+		w.projects()
+		err = w.build(ctx, o)
+	}
 	if err != nil {
-		return nil, err
-	}
-	chat, err := listen(ctx, "127.0.0.1:0")
-	if err != nil {
-		return nil, errors.Join(err, lab.Close())
-	}
-	if w.relay, err = listen(ctx, "127.0.0.1:0"); err != nil {
-		return nil, errors.Join(err, lab.Close(), chat.Close())
-	}
-	w.slack.SetBaseURL("http://" + chat.Addr().String())
-	w.slack.SetRequestURL("http://" + w.relay.Addr().String())
-	w.gitlab.SetURL("http://" + lab.Addr().String())
-	w.gitlab.SetWebhookDelivery(w.deliver)
-	w.people()
-	w.projects()
-	w.servers = []server{
-		{"page", page, &http.Server{Handler: w.routes(), ReadHeaderTimeout: headerTimeout}},
-		{"gitlab", lab, &http.Server{Handler: w.watched(w.gitlab), ReadHeaderTimeout: headerTimeout}},
-		{"slack", chat, &http.Server{Handler: w.slack, ReadHeaderTimeout: headerTimeout}},
-	}
-	if err := w.build(ctx); err != nil {
-		return nil, errors.Join(err, lab.Close(), chat.Close(), w.relay.Close(), os.RemoveAll(w.dir))
+		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
+}
+
+// open takes an address for every peer, and one for Kovra.
+func (w *world) open(ctx context.Context, o options) error {
+	for name, peer := range map[string]http.Handler{"gitlab": w.watched(w.gitlab), "slack": w.slack} {
+		ln, err := listen(ctx, anyPort)
+		if err != nil {
+			return err
+		}
+		w.serve(name, ln, peer)
+	}
+	if o.kubeconfig == "" {
+		ln, err := listen(ctx, anyPort)
+		if err != nil {
+			return err
+		}
+		w.cluster = newCluster()
+		w.serve("cluster", ln, w.cluster.sim)
+	}
+	relay, err := listen(ctx, anyPort)
+	if err != nil {
+		return err
+	}
+	w.relay = relay
+	w.slack.SetBaseURL(w.url("slack"))
+	w.slack.SetRequestURL("http://" + w.relay.Addr().String())
+	w.gitlab.SetURL(w.url("gitlab"))
+	w.gitlab.SetWebhookDelivery(w.deliver)
+	return nil
+}
+
+func (w *world) serve(name string, ln net.Listener, h http.Handler) {
+	w.servers = append(w.servers, server{name, ln, &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout}})
+}
+
+// url is the address of a server.
+func (w *world) url(name string) string {
+	i := slices.IndexFunc(w.servers, func(s server) bool { return s.name == name })
+	return "http://" + w.servers[i].ln.Addr().String()
+}
+
+// close gives back what was taken for a world that never ran. The page's address is the caller's.
+func (w *world) close() error {
+	var errs []error
+	for _, s := range w.servers[1:] {
+		errs = append(errs, s.ln.Close())
+	}
+	if w.relay != nil {
+		errs = append(errs, w.relay.Close())
+	}
+	return errors.Join(append(errs, os.RemoveAll(w.dir))...)
 }
 
 // Secrets of peers that hold nothing. They are not worth hiding.
@@ -134,21 +173,27 @@ const (
 )
 
 // build makes Kovra, configured as an administrator would.
-func (w *world) build(ctx context.Context) (err error) {
+func (w *world) build(ctx context.Context, o options) (err error) {
 	if w.dir, err = os.MkdirTemp("", "kovra-demo-"); err != nil {
 		return fmt.Errorf("make a place for the database: %w", err)
 	}
-	cfg, err := config.Load([]string{
+	builds := []string{"KOVRA_KUBECONFIG=" + o.kubeconfig, "KOVRA_REGISTRY=" + o.registry}
+	if w.cluster != nil {
+		if builds, err = w.cluster.settings(w.dir, w.url("cluster")); err != nil {
+			return err
+		}
+	}
+	cfg, err := config.Load(append([]string{
 		"KOVRA_PUBLIC_URL=http://" + w.relay.Addr().String(),
 		"KOVRA_DATABASE_URL=sqlite:" + filepath.Join(w.dir, "kovra.db"),
 		"KOVRA_SLACK_BOT_TOKEN=" + slackToken,
 		"KOVRA_SLACK_SIGNING_SECRET=" + slackSecret,
-		"KOVRA_SLACK_API_URL=" + "http://" + w.servers[2].ln.Addr().String() + "/api/",
+		"KOVRA_SLACK_API_URL=" + w.url("slack") + "/api/",
 		"KOVRA_GITLAB_URL=" + w.gitlab.URL(),
 		"KOVRA_GITLAB_TOKEN=" + gitlabToken,
 		"KOVRA_GITLAB_WEBHOOK_SECRET=" + hookSecret,
 		"KOVRA_ADMINS=" + alice,
-	}, "")
+	}, builds...), "")
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
@@ -167,6 +212,9 @@ func (w *world) run(ctx context.Context) error {
 	g.Go(func() error { return w.kovra.Run(inner, w.relay) })
 	g.Go(func() error { return w.gitlab.Run(inner) })
 	g.Go(func() error { return w.direct(inner) })
+	if w.cluster != nil {
+		g.Go(func() error { return w.cluster.sim.Run(inner) })
+	}
 	if w.withTale {
 		g.Go(func() error { return w.tell(inner) })
 	}

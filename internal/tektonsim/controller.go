@@ -61,7 +61,7 @@ func (s *Server) begin(pr *tekton.PipelineRun) {
 	if pr.Spec.PipelineRef != nil {
 		r.pipeline = pr.Spec.PipelineRef.Name
 	}
-	r.sc = s.scenario(r.app, r.param("revision"), r.param("image"))
+	r.sc = s.scenario(r)
 	r.todo = []act{{after: s.o.Pace, do: func() { s.start(r) }}}
 	s.runs = append(s.runs, r)
 	if pr.Spec.Status != "" {

@@ -13,6 +13,10 @@ import (
 type Scenario struct {
 	// Commit limits it to builds of that commit, Image to deployments of that image; "": all.
 	Commit, Image string
+	// Pipeline limits it to runs of that Pipeline; "": of both.
+	Pipeline string
+	// Once: it is used up by the first run that it fits.
+	Once bool
 
 	// Fail is the step that ends with ExitCode (0: 1). OOM: it is killed for its memory.
 	Fail     string
@@ -65,14 +69,33 @@ func (s *Server) Script(app string, sc Scenario) {
 	s.scripts = append(s.scripts, script{app, sc})
 }
 
-func (s *Server) scenario(app, commit, image string) Scenario {
-	for _, sc := range slices.Backward(s.scripts) {
-		if (sc.app == "" || sc.app == app) && (sc.scenario.Commit == "" || sc.scenario.Commit == commit) &&
-			(sc.scenario.Image == "" || sc.scenario.Image == image) {
-			return sc.scenario
+// scenario finds what happens to a new run.
+func (s *Server) scenario(r *run) Scenario {
+	for i := len(s.scripts) - 1; i >= 0; i-- {
+		sc := s.scripts[i]
+		if !sc.fits(r) {
+			continue
 		}
+		if sc.scenario.Once {
+			s.scripts = slices.Delete(s.scripts, i, i+1)
+		}
+		return sc.scenario
 	}
 	return Scenario{}
+}
+
+func (sc script) fits(r *run) bool {
+	for _, one := range [][2]string{
+		{sc.app, r.app},
+		{sc.scenario.Pipeline, r.pipeline},
+		{sc.scenario.Commit, r.param("revision")},
+		{sc.scenario.Image, r.param("image")},
+	} {
+		if one[0] != "" && one[0] != one[1] {
+			return false
+		}
+	}
+	return true
 }
 
 // lines are what a step writes.

@@ -140,6 +140,7 @@ function App() {
 		const action = (body.action || "").split(":")[0];
 		if (action === "retry" || action === "retry_job") done("retry");
 		if (action === "log") done("log");
+		if (action === "trigger" || action === "rebuild") done("build");
 		if (people[user]?.name === "mallory" && what === "click") done("other");
 		if (answer.error) {
 			setToast(answer.error === "operation_timeout" ? "The app did not answer within 3 seconds (operation_timeout)." : answer.status === 409 ? "That is not there any more." : answer.error);
@@ -169,6 +170,7 @@ function App() {
 		setSent((n) => n + 1);
 		const answer = await post("api/say", { user, channel: channel.id, thread: threadTS || "", text: line });
 		if (line.startsWith("/pipeline")) done("list");
+		if (line.startsWith("/build")) done("build");
 		if (people[user]?.name === "mallory" && line.startsWith("/")) done("other");
 		if (answer.error) {
 			const text = says[answer.error]?.(line) || answer.error;
@@ -197,6 +199,8 @@ function App() {
 			button?.focus();
 		} else if (step === "list") {
 			setFocus({ box: { text: "/pipeline" } });
+		} else if (step === "build") {
+			setFocus({ box: { text: "/build trigger" } });
 		} else if (step === "push") {
 			setSide("gitlab");
 			setFocus({ push: {} });
@@ -215,7 +219,7 @@ function App() {
 	};
 	return html`<div onKeyDown=${keys} class=${cx("app", showThread && "with-thread", showPanel && "with-panel", rail && "with-rail")}>
 		<${Rail} slack=${slack} user=${user} channel=${channel} read=${read} go=${go} become=${become} close=${() => setRail(false)}
-			theme=${dark(theme) ? "dark" : "light"} setTheme=${setTheme} />
+			theme=${dark(theme) ? "dark" : "light"} setTheme=${setTheme} real=${!lab.cluster} />
 
 		${rail && html`<div class="veil" onClick=${() => setRail(false)}></div>`}
 
@@ -251,7 +255,7 @@ function App() {
 		</aside>`}
 
 		<aside class=${cx("side panel-side", !showPanel && "away")} aria-label="GitLab">
-			<header class="bar"><h2><${Glyph} name="branch" /> GitLab <span class="quiet">played by you</span></h2><span class="grow"></span>
+			<header class="bar"><h2><${Glyph} name="branch" /> GitLab${lab.cluster ? " and cluster" : ""} <span class="quiet">played by you</span></h2><span class="grow"></span>
 				${parent && !wide && html`<button type="button" class="pill" onClick=${() => setSide("thread")}><${Glyph} name="thread" /> Thread</button>`}
 				<button type="button" class="plain" aria-label="Close GitLab" onClick=${() => setSide("")}><${Glyph} name="close" /></button></header>
 			<${Panel} lab=${lab} focusKey=${focus.push} done=${done} frozen=${frozen} setFrozen=${setFrozen} />

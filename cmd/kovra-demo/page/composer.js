@@ -1,6 +1,7 @@
 // The message box, and the list of commands that opens when a line begins with a slash.
 import { html, cx, useState, useRef, useEffect, useLayoutEffect, useMemo } from "./view.js";
 import { Glyph } from "./icons.js";
+import { plain } from "./mrkdwn.js";
 
 const command = (line, args, help) => ({ line, args, help });
 
@@ -15,6 +16,16 @@ const commands = [
 	command("/pipeline play", "[app] <job>", "start a manual job"),
 	command("/pipeline log", "[app] <job>", "the log of a job"),
 	command("/pipeline help", "", "all that it understands"),
+	command("/build", "[app]", "the newest builds"),
+	command("/build trigger", "[app] [branch]", "build an image"),
+	command("/build cancel", "[app] <build>", "cancel a build"),
+	command("/build rebuild", "[app] <build>", "build the same commit again"),
+	command("/build log", "[app] <build>", "the log of a build"),
+	command("/build deploy", "[app] <build>", "roll its image out"),
+	command("/build rollback", "[app]", "roll back to the image before"),
+	command("/build resume", "[app]", "let auto-deploy go on after a roll back"),
+	command("/build settings", "[app]", "what is built, when, and where it goes"),
+	command("/build help", "", "all that it understands"),
 	command("/kovra", "", "help"),
 	command("/kovra link", "<app> <group/project>", "link an app to a GitLab project, here"),
 	command("/kovra unlink", "[app]", "take the project away; the app stays"),
@@ -29,21 +40,24 @@ const commands = [
 	command("/invite", "@kovra", "let the bot into a private channel"),
 ];
 
+const buildCard = /build #(\d+)/;
 const card = /\*([a-z0-9-]+)\* · `([^`]+)`(?:.*?#(\d+)>)?(?: · (.*))?/;
 
-// wordsOf gathers the apps, refs and pipelines that the channels have told of: those of this channel first, the newest first.
+// wordsOf gathers the apps, refs, pipelines and builds that the channels have told of: those of this channel first, the newest first.
 export function wordsOf(channels, here) {
-	const apps = new Set(), refs = new Set(), pipelines = new Map();
+	const apps = new Set(), refs = new Set(), pipelines = new Map(), builds = new Map();
 	for (const c of [here, ...channels.filter((one) => one !== here)]) {
 		for (const m of [...c.messages].reverse()) {
 			const hit = m.bot_id && !m.thread_ts && m.text.match(card);
 			if (!hit) continue;
 			apps.add(hit[1]);
 			refs.add(hit[2]);
+			const build = m.text.match(buildCard);
+			if (build) builds.set(build[1], plain(m.text).replace(/^\P{L}+/u, ""));
 			if (hit[3]) pipelines.set(hit[3], `${hit[1]} ${hit[2]} · ${hit[4] || ""}`);
 		}
 	}
-	return { apps: [...apps], refs: [...refs], pipelines };
+	return { apps: [...apps], refs: [...refs], pipelines, builds };
 }
 
 // suggest lists how a line may go on. The lines that it gives are whole.
@@ -64,8 +78,9 @@ function argumentsOf(c, text, known) {
 	const add = (word, help) => word.startsWith(last) && options.push(command(head + word, "", help));
 	const hasApp = known.apps.includes(before[0]);
 	if (/<pipeline>/.test(c.args) && (before.length === 0 || (hasApp && before.length === 1))) known.pipelines.forEach((help, id) => add(id, help));
+	if (/<build>/.test(c.args) && (before.length === 0 || (hasApp && before.length === 1))) known.builds.forEach((help, id) => add(id, help));
 	if (before.length === 0 && /\[app\]|<app>/.test(c.args)) known.apps.forEach((a) => add(a, "app"));
-	if (/\[ref\]/.test(c.args) && (before.length === 0 || (hasApp && before.length === 1))) known.refs.forEach((r) => add(r, "branch or tag"));
+	if (/\[(ref|branch)\]/.test(c.args) && (before.length === 0 || (hasApp && before.length === 1))) known.refs.forEach((r) => add(r, "branch or tag"));
 	if (/broadcast/.test(c.args) && before.length === 1) ["broadcast:on", "broadcast:off", "broadcast:all"].forEach((b) => add(b, ""));
 	if (c.line === "/invite") add("@kovra", "the bot");
 	return options.slice(0, 12);

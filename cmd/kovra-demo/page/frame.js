@@ -6,7 +6,7 @@ import { Glyph, Mark } from "./icons.js";
 const roles = { alice: "administrator", bob: "member", mallory: "outsider", carol: "of another organisation" };
 
 // Rail lists the channels, and the people whom one can be.
-export function Rail({ slack, user, channel, read, go, become, close, theme, setTheme }) {
+export function Rail({ slack, user, channel, read, go, become, close, theme, setTheme, real }) {
 	return html`<nav class="rail" aria-label="Workspace">
 		<header><${Mark} /><b>Kovra demo</b><button type="button" class="plain only-narrow" aria-label="Close" onClick=${close}><${Glyph} name="close" /></button></header>
 		<h2>Channels</h2>
@@ -20,7 +20,7 @@ export function Rail({ slack, user, channel, read, go, become, close, theme, set
 			<${Avatar} user=${u} small /><span>${u.name}<small>${roles[u.name]}</small></span></button></li>`)}</ul>
 		<footer>
 			<button type="button" class="entry" data-test="theme" onClick=${() => setTheme(theme === "dark" ? "light" : "dark")}><${Glyph} name=${theme === "dark" ? "sun" : "moon"} /> ${theme === "dark" ? "Light" : "Dark"}</button>
-			<p>Slack and GitLab are simulated.<br />Kovra between them is real.</p>
+			<p>${real ? "Slack and GitLab are simulated." : "Slack, GitLab and the cluster are simulated."}<br />Kovra between them is real.</p>
 		</footer>
 	</nav>`;
 }
@@ -30,6 +30,7 @@ const steps = [
 	["log", "Open a log"],
 	["retry", "Press Retry"],
 	["list", "Type /pipeline"],
+	["build", "Build an image"],
 	["push", "Push a commit"],
 	["other", "Come back as Mallory"],
 ];

@@ -16,6 +16,11 @@ const shapes = {
 	unknown: () => html`<circle class="ring calm" cx="8" cy="8" r="6" /><path class="line calm" d="M6.3 6.3c.2-2.3 3.5-2 3.5-.1 0 1.3-1.8 1.4-1.8 2.6M8 10.9v.2" />`,
 	retried: () => html`<path class="line run" d="M3 7.5A5 5 0 0 1 12 5.1M13 8.5A5 5 0 0 1 4 10.9" /><path class="fill run" d="M12.9 2.6v3.9H9zM3.1 13.4V9.5H7z" />`,
 	started: () => html`<path class="fill run" d="M4.5 2.8v10.4L13.2 8z" />`,
+	rolledOut: () => html`<path class="fill run" d="M8 .8c2.7 1.8 3.6 5 2.9 8.6H5.1C4.4 5.8 5.3 2.6 8 .8z" /><path class="fill run" d="M4.3 7.4 2.2 10.8l2.5-.4zM11.7 7.4l2.1 3.4-2.5-.4z" /><circle class="cut dot" cx="8" cy="5.6" r="1.3" /><path class="line wait" d="M6.5 11.5v1.6M8 11.5v3M9.5 11.5v1.6" />`,
+	rolledBack: () => html`<path class="fill wait" d="M8 3.2v9.6L1.8 8zM14.2 3.2v9.6L8 8z" />`,
+	paused: () => html`<path class="line wait thick" d="M5.5 3.8v8.4M10.5 3.8v8.4" />`,
+	image: () => html`<path class="line calm" d="M2.3 4.9 8 2l5.7 2.9v6.2L8 14l-5.7-2.9zM2.3 4.9 8 7.8l5.7-2.9M8 7.8V14" />`,
+	question: () => disc("run", html`<path class="cut" d="M6 6.3c.1-2.5 4-2.4 4 0 0 1.5-2 1.6-2 2.9M8 11.5v.1" />`),
 	warning: () => html`<path class="tone-warn" d="M8 1.6 15.3 14.4H.7z" /><path class="cut dark" d="M8 6v4M8 12.2v.1" />`,
 };
 
@@ -24,6 +29,8 @@ const named = {
 	"✋": ["manual", "manual"], "⏰": ["scheduled", "scheduled"], "🚫": ["canceled", "canceled"], "⏭️": ["skipped", "skipped"],
 	"⏭": ["skipped", "skipped"], "❔": ["unknown", "unknown"], "🔁": ["retried", "retried"], "▶️": ["started", "started"],
 	"▶": ["started", "started"], "⚠️": ["warning", "warning"], "⚠": ["warning", "warning"],
+	"🚀": ["rolledOut", "rolled out"], "⏪": ["rolledBack", "rolled back"], "⏸️": ["paused", "paused"], "⏸": ["paused", "paused"], "📦": ["image", "image"],
+	"❓": ["question", "question"],
 };
 
 const symbols = new RegExp("(" + Object.keys(named).sort((a, b) => b.length - a.length).join("|") + ")", "u");

@@ -1,5 +1,5 @@
-// The panel that plays GitLab. It changes GitLab and nothing else: whatever then happens in Slack came
-// through Kovra.
+// The panel that plays GitLab and the cluster. It changes those two and nothing else: whatever then happens in
+// Slack came through Kovra.
 import { html, cx, post, useState, useEffect, useRef } from "./view.js";
 import { StatusIcon, Glyph } from "./icons.js";
 
@@ -31,6 +31,7 @@ export function Panel({ lab, focusKey, done, frozen, setFrozen }) {
 			${p.pipelines.length === 0 && html`<p class="quiet">No pipeline yet. Push a commit.</p>`}
 			${p.pipelines.map((one, i) => html`<${Pipeline} key=${one.id} old=${i > 1} pipeline=${one} project=${p} lab=${lab} act=${act} />`)}
 		</section>
+		${lab.cluster && html`<${Cluster} cluster=${lab.cluster} act=${act} />`}
 		<${Logs} act=${act} show=${() => setProject(0)} />
 		<${Troubles} lab=${lab} act=${act} frozen=${frozen} setFrozen=${setFrozen} />
 		<${Webhooks} lab=${lab} act=${act} />
@@ -114,6 +115,30 @@ function JobActions({ job, lab, act }) {
 		${job.status === "skipped" && html`<span class="quiet">A stage before it did not pass.</span>`}
 		<a href=${job.url} target="_blank" rel="noopener noreferrer">Log ↗</a>
 	</div>`;
+}
+
+const fates = [
+	["well", "goes well"],
+	["break", "breaks in RUN npm run build"],
+	["dockerfile", "finds no Dockerfile"],
+	["denied", "may not push its image"],
+	["hang", "hangs until it is released"],
+	["wait", "gets no node until it is released"],
+	["pull", "is built, but its image cannot be pulled"],
+];
+
+// Cluster shows what runs there, and says what becomes of the next build.
+function Cluster({ cluster, act }) {
+	const go = (run, what, label) => html`<button type="button" class="button" data-test=${"run-" + what} onClick=${() => act("cluster", { run: run.name, do: what })}>${label}</button>`;
+	return html`<section class="cluster" aria-label="Cluster" data-test="cluster"><h3>Cluster <small class="quiet">Kubernetes with Tekton</small></h3>
+		<label>The next build <select aria-label="The next build" data-test="next-build" value=${cluster.next} onChange=${(e) => act("cluster", { do: e.currentTarget.value })}>
+			${fates.map(([fate, label]) => html`<option value=${fate} selected=${fate === cluster.next}>${label}</option>`)}</select></label>
+		${cluster.runs.length === 0 ? html`<p class="quiet">No run yet. <code>/build trigger</code> starts a build.</p>`
+		: html`<ol>${cluster.runs.map((r) => html`<li key=${r.name} data-test="run" data-kind=${r.kind} data-status=${r.status}><${StatusIcon} status=${r.status} />
+			<span title=${r.name}><b>${r.kind} ${r.image}</b> <span class="quiet">${r.at}</span></span>
+			${r.held && go(r, "release", "Release")}${!r.ended && !r.held && go(r, "finish", "Finish")}</li>`)}</ol>`}
+		<dl aria-label="Deployments">${cluster.deployed.map((d) => html`<dt>${d.name} runs</dt><dd data-test="deployed" data-name=${d.name}>${d.image}</dd>`)}</dl>
+	</section>`;
 }
 
 const logs = [
