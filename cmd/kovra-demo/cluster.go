@@ -22,8 +22,8 @@ const (
 
 // The pace of the cluster: a build takes a good quarter of a minute, a rollout some seconds.
 const (
-	clusterPace = 260 * time.Millisecond
-	linePace    = 210 * time.Millisecond
+	clusterPace = 280 * time.Millisecond
+	linePace    = 230 * time.Millisecond
 	panelRuns   = 6
 )
 

@@ -41,12 +41,14 @@ const (
 	ops     = "C05OPS"
 )
 
-// Times of the demo's servers, and how soon a lost webhook is made up for.
+// Times of the demo's servers, how soon a lost webhook is made up for, and how often a
+// thread shows the newest lines of a build.
 const (
 	headerTimeout = 5 * time.Second
 	stopTimeout   = 3 * time.Second
 	hookTimeout   = 10 * time.Second
 	resync        = 15 * time.Second
+	tail          = 2 * time.Second
 )
 
 // world is everything that runs: the peers, Kovra between them, and the page.
@@ -198,7 +200,7 @@ func (w *world) build(ctx context.Context, o options) (err error) {
 		return fmt.Errorf("configure: %w", err)
 	}
 	w.kovra, err = app.New(ctx, cfg, app.Options{
-		Log: w.log, Version: "demo", Tune: dispatch.Options{Resync: resync},
+		Log: w.log, Version: "demo", Tune: dispatch.Options{Resync: resync, Tail: tail},
 	})
 	return err
 }

@@ -67,6 +67,8 @@ type page struct {
 	folder string // of the pictures
 	shots  int
 
+	pictures string // what their names begin with
+
 	mu      sync.Mutex
 	errors  []string // that the page has reported
 	asked   []string // addresses that it asked for
@@ -319,7 +321,7 @@ func (p *page) shot(name string) {
 		p.t.Errorf("take the picture %s: %v", name, err)
 		return
 	}
-	file := filepath.Join(p.folder, fmt.Sprintf("%s-%02d-%s.png", p.screen.name, p.shots, name))
+	file := filepath.Join(p.folder, fmt.Sprintf("%s%s-%02d-%s.png", p.pictures, p.screen.name, p.shots, name))
 	if err := os.WriteFile(file, png, 0o600); err != nil {
 		p.t.Errorf("keep a picture: %v", err)
 	}

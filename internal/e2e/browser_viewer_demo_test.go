@@ -99,7 +99,7 @@ func (p *page) follow(message, label string) viewer {
 func (p *page) tab(id cdptarget.ID) viewer {
 	p.t.Helper()
 	p.shots++
-	next := &page{t: p.t, screen: screen{name: p.screen.name + "-tab", width: small.width, height: small.height}, folder: p.folder, shots: p.shots}
+	next := &page{t: p.t, screen: screen{name: p.screen.name + "-tab", width: small.width, height: small.height}, folder: p.folder, shots: p.shots, pictures: p.pictures}
 	next.ctx, _ = chromedp.NewContext(p.ctx, chromedp.WithTargetID(id), chromedp.WithListener(next.hear))
 	next.do(chromedp.EmulateViewport(small.width, small.height), chromedp.Evaluate[chromedp.Void](lookScript), chromedp.Evaluate[chromedp.Void](readScript))
 	return viewer{next}
