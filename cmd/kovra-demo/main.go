@@ -46,7 +46,7 @@ type options struct {
 	quiet  bool
 	story  bool
 
-	kubeconfig, registry string // of a real cluster
+	kubeconfig, registry, repository string // of a real cluster
 }
 
 func parse(args []string, errs io.Writer) (options, error) {
@@ -57,11 +57,17 @@ func parse(args []string, errs io.Writer) (options, error) {
 	flags.StringVar(&o.listen, "listen", "", "`address` of the page (default "+usualAddress+", or any free port)")
 	flags.BoolVar(&o.quiet, "quiet", false, "print the address and nothing else")
 	flags.BoolVar(&noStory, "no-story", false, "begin with empty channels, and let no job move by itself")
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` that leads to a real cluster; builds then run there")
-	flags.StringVar(&o.registry, "registry", "", "image `prefix` that a real cluster pushes to")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` that leads to a real cluster, with manifests/tekton applied: builds run there. "+
+		"Needs -registry and -repository")
+	flags.StringVar(&o.registry, "registry", "", "image `prefix` that builds on a real cluster push to")
+	flags.StringVar(&o.repository, "repository", "", "`URL` of a git repository that builds on a real cluster clone. A project of the simulated GitLab stands "+
+		"for it; the other projects are made up, and their builds fail in the clone")
 	flags.String("config", "", "ignored, so that the flags of kovra can be kept")
 	err := flags.Parse(args)
 	o.story = !noStory
+	if err == nil && (o.kubeconfig != "" || o.registry != "" || o.repository != "") && (o.kubeconfig == "" || o.registry == "" || o.repository == "") {
+		err = errors.New("-kubeconfig, -registry and -repository go together")
+	}
 	return o, err
 }
 

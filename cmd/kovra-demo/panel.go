@@ -58,6 +58,7 @@ type labProject struct {
 	Branches  []string      `json:"branches"`
 	Jobs      []string      `json:"jobs"` // that can fail
 	Hooks     int           `json:"hooks"`
+	Real      bool          `json:"real"`      // it stands for a repository that exists
 	Pipelines []labPipeline `json:"pipelines"` // newest first
 }
 
@@ -105,7 +106,7 @@ func (w *world) panelState(rw http.ResponseWriter, _ *http.Request) {
 		Authors: []string{"alice", "bob"}, HasTale: w.withTale,
 		Kinds: slices.DeleteFunc(slices.Clone(gitlabsim.SampleKinds), func(k string) bool { return k == "ok" || k == nightly.kind }),
 	}
-	for _, p := range []*gitlabsim.ProjectHandle{w.web, w.api} {
+	for _, p := range w.shown() {
 		out.Projects = append(out.Projects, w.labProject(p))
 	}
 	if w.cluster != nil {
@@ -122,11 +123,21 @@ func (w *world) panelState(rw http.ResponseWriter, _ *http.Request) {
 	writeJSON(rw, http.StatusOK, out)
 }
 
+// shown are the projects of the panel.
+func (w *world) shown() []*gitlabsim.ProjectHandle {
+	all := []*gitlabsim.ProjectHandle{w.web, w.api}
+	if w.real != nil {
+		all = append(all, w.real.project)
+	}
+	return all
+}
+
 func (w *world) labProject(p *gitlabsim.ProjectHandle) labProject {
 	w.mu.Lock()
 	out := labProject{ID: p.ID, Path: p.Path, Branches: slices.Clone(w.branches[p.ID]), Pipelines: []labPipeline{}}
 	w.mu.Unlock()
 	out.Hooks = len(w.gitlab.Hooks(p.ID))
+	out.Real = w.real != nil && p == w.real.project
 	out.Jobs = map[int64][]string{w.web.ID: {"unit", "compile", "lint", "e2e", "staging"}, w.api.ID: {"unit", "audit", "image"}}[p.ID]
 	list := w.gitlab.Pipelines(p.ID)
 	slices.Reverse(list)
@@ -233,7 +244,10 @@ type pushing struct {
 	Kind    string `json:"kind"` // of its log
 }
 
-func (w *world) panelPush(_ context.Context, in pushing) (any, error) {
+func (w *world) panelPush(ctx context.Context, in pushing) (any, error) {
+	if w.real != nil && in.Project == w.real.project.ID {
+		return w.pushAgain(ctx, in)
+	}
 	if in.Project != w.web.ID && in.Project != w.api.ID {
 		return nil, fmt.Errorf("there is no project %d", in.Project)
 	}

@@ -57,6 +57,7 @@ type world struct {
 	slack   *slacksim.Server
 	gitlab  *gitlabsim.Server
 	cluster *cluster // nil: builds run on a real one
+	real    *real    // nil: builds run on the simulated one
 	kovra   *app.App
 	pageURL string
 	dir     string
@@ -103,10 +104,21 @@ func newWorld(ctx context.Context, page net.Listener, o options, log *slog.Logge
 	w.slack = slacksim.New(slacksim.Options{BotName: "kovra", Limits: true})
 	w.gitlab = gitlabsim.New(gitlabsim.Options{Token: gitlabToken})
 	w.serve("page", page, w.routes())
-	err := w.open(ctx, o)
+	if o.repository != "" {
+		var err error
+		if w.real, err = newReal(o.repository); err != nil {
+			return nil, err
+		}
+	}
+	err := w.open(ctx)
 	if err == nil {
 		w.people()
 		w.projects()
+		if w.real != nil {
+			err = w.addReal(ctx)
+		}
+	}
+	if err == nil {
 		err = w.build(ctx, o)
 	}
 	if err != nil {
@@ -116,7 +128,7 @@ func newWorld(ctx context.Context, page net.Listener, o options, log *slog.Logge
 }
 
 // open takes an address for every peer, and one for Kovra.
-func (w *world) open(ctx context.Context, o options) error {
+func (w *world) open(ctx context.Context) error {
 	for name, peer := range map[string]http.Handler{"gitlab": w.watched(w.gitlab), "slack": w.slack} {
 		ln, err := listen(ctx, anyPort)
 		if err != nil {
@@ -124,7 +136,7 @@ func (w *world) open(ctx context.Context, o options) error {
 		}
 		w.serve(name, ln, peer)
 	}
-	if o.kubeconfig == "" {
+	if w.real == nil {
 		ln, err := listen(ctx, anyPort)
 		if err != nil {
 			return err

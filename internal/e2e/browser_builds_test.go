@@ -144,7 +144,8 @@ func (p *page) tellDeploy() {
 	card := p.build(1)
 	p.thread(card)
 	p.click("@thread-messages "+card+" @button", "Deploy")
-	p.answer("Yes, deploy it", "Now: registry.example.com/shop/web:3.17", "To be: registry.example.com/shop/web@sha256:")
+	p.channel()
+	p.answer("@messages", "Yes, deploy it", "Now: registry.example.com/shop/web:3.17", "To be: registry.example.com/shop/web@sha256:")
 	p.thread(card)
 	p.see(reply, "Rolled out to shop/web", "before: registry.example.com/shop/web:3.17")
 	p.shot("deployed")
@@ -163,12 +164,13 @@ func (p *page) tellRollBack() {
 	p.fate("is built, but its image cannot be pulled")
 	p.thread(card)
 	p.click("@thread-messages "+card+" @button", "Deploy")
-	p.answer("Yes, deploy it", "Now:", "To be:")
+	p.channel()
+	p.answer("@messages", "Yes, deploy it", "Now:", "To be:")
 	p.thread(card)
 	p.see(reply, "Not rolled out to shop/web", "ImagePullBackOff")
 	p.shot("not-rolled-out")
 	p.click(reply+" @button", "Roll back")
-	p.answer("Yes, roll back", "Roll back web?")
+	p.answer("@thread-messages", "Yes, roll back", "Roll back web?")
 	p.thread(card)
 	p.see(reply, "Rolled back shop/web")
 	p.shot("rolled-back")
@@ -202,12 +204,9 @@ func (p *page) finish() {
 }
 
 // answer says yes to a question that only one person sees, which must show all of the words.
-func (p *page) answer(yes string, words ...string) {
+func (p *page) answer(where, yes string, words ...string) {
 	p.t.Helper()
-	question := private + ":has([data-action=confirm])"
-	if !p.sees(question) {
-		p.channel()
-	}
+	question := where + " " + private + ":has([data-action=confirm])"
 	p.see(question, words...)
 	p.shot("question")
 	p.click(question+" @button", yes)

@@ -1,6 +1,7 @@
 package gitlabsim
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -21,6 +22,7 @@ const (
 type Project struct {
 	ID            int64
 	Path          string // "group/web"
+	URL           string // of its page and, with .git, its repository where those are elsewhere; "": here, where there is none to clone
 	DefaultBranch string
 	Visibility    string         // private, internal or public
 	Members       map[string]int // username -> access level 10..50
@@ -187,7 +189,7 @@ func (p *project) fullName() string {
 	return strings.Join(parts, " / ")
 }
 
-func (s *Server) web(p *project) string { return s.url + "/" + p.Path }
+func (s *Server) web(p *project) string { return cmp.Or(p.URL, s.url+"/"+p.Path) }
 
 func (s *Server) gitHTTP(p *project) string { return s.web(p) + ".git" }
 

@@ -25,7 +25,7 @@ type Change struct{ Added, Modified, Removed []string }
 // NewCommit is a commit to push.
 type NewCommit struct {
 	Title string
-	SHA   string // of a commit that a real repository has; "": one is made up
+	SHA   string // "": the next one; known: that commit again
 	Change
 }
 
@@ -42,7 +42,13 @@ func (s *Server) commit(p *project, parent string, c NewCommit, author *User) *C
 	if len(c.Added)+len(c.Modified)+len(c.Removed) == 0 {
 		c.Modified = []string{"README.md"}
 	}
-	made := &Commit{SHA: cmp.Or(c.SHA, s.sha()), Title: c.Title, Author: author.Name, Email: author.Email, At: s.now(), Parent: parent, Change: c.Change}
+	sha := c.SHA
+	if sha == "" {
+		sha = s.sha()
+	} else if known := p.commits[sha]; known != nil {
+		return known
+	}
+	made := &Commit{SHA: sha, Title: c.Title, Author: author.Name, Email: author.Email, At: s.now(), Parent: parent, Change: c.Change}
 	p.commits[made.SHA] = made
 	p.active = s.now()
 	return made

@@ -120,11 +120,18 @@ func (r *run) lines(step string) []string {
 	default:
 		all = []string{"Running " + step, "Done"}
 	}
-	if step == r.sc.Fail {
-		return append(all[:max(1, len(all)-2):max(1, len(all)-2)], failureLog(r, step)...)
+	if step != r.sc.Fail {
+		return all
 	}
-	return all
+	cut := max(1, len(all)-2)
+	if i := slices.Index(all, buildBreaks); i >= 0 {
+		cut = i
+	}
+	return append(all[:cut:cut], failureLog(r, step)...)
 }
+
+// buildBreaks is the line of a build in whose place its failure stands.
+const buildBreaks = "vite v7.1.0 building for production..."
 
 func cloneLog(r *run) []string {
 	return []string{
@@ -161,7 +168,7 @@ func buildLog(r *run) []string {
 		"> " + r.app + "@1.0.0 build",
 		"> tsc -p . && vite build",
 		"",
-		"vite v7.1.0 building for production...",
+		buildBreaks,
 		"transforming...",
 		"\x1b[32m✓\x1b[0m 318 modules transformed.",
 		"dist/index.html                  0.46 kB │ gzip:  0.30 kB",

@@ -26,7 +26,7 @@ export function Rail({ slack, user, channel, read, go, become, close, theme, set
 }
 
 const steps = [
-	["thread", "Open the thread of the failure"],
+	["thread", "Open the thread"],
 	["log", "Open a log"],
 	["retry", "Press Retry"],
 	["list", "Type /pipeline"],

@@ -28,7 +28,7 @@ export function Panel({ lab, focusKey, done, frozen, setFrozen }) {
 		${problem && html`<p class="error" role="alert">${problem}</p>`}
 		<${Push} key=${p.id} project=${p} lab=${lab} act=${act} done=${done} focusKey=${focusKey} />
 		<section aria-label="Pipelines">
-			${p.pipelines.length === 0 && html`<p class="quiet">No pipeline yet. Push a commit.</p>`}
+			${p.pipelines.length === 0 && html`<p class="quiet">${p.real ? "It stands for a real repository, and has no pipelines. Its builds are real." : "No pipeline yet. Push a commit."}</p>`}
 			${p.pipelines.map((one, i) => html`<${Pipeline} key=${one.id} old=${i > 1} pipeline=${one} project=${p} lab=${lab} act=${act} />`)}
 		</section>
 		${lab.cluster && html`<${Cluster} cluster=${lab.cluster} act=${act} />`}
@@ -61,7 +61,7 @@ function Push({ project, lab, act, done, focusKey }) {
 		<datalist id=${id + "-branches"}>${project.branches.map((b) => html`<option value=${b} />`)}</datalist>
 		<label>by <select aria-label="Author" data-test="push-author" value=${author} onChange=${(e) => setAuthor(e.currentTarget.value)}>${lab.authors.map((a) => html`<option>${a}</option>`)}</select></label>
 		<label class="wide">it <select aria-label="Outcome" data-test="push-outcome" value=${job} onChange=${(e) => setJob(e.currentTarget.value)}>
-			<option value="">passes</option>${project.jobs.map((j) => html`<option value=${j}>fails in ${j}</option>`)}</select>
+			<option value="">${project.real ? "is what is on the branch now" : "passes"}</option>${(project.jobs || []).map((j) => html`<option value=${j}>fails in ${j}</option>`)}</select>
 			${job && html` with <select aria-label="Log" data-test="push-log" value=${kind} onChange=${(e) => setKind(e.currentTarget.value)}>${lab.kinds.map((k) => html`<option value=${k}>${logNames[k] || k}</option>`)}</select>`}
 		</label>
 		<button type="submit" class="button lab" ref=${button} data-test="panel-push">Push</button>
@@ -188,7 +188,7 @@ function Troubles({ lab, act, frozen, setFrozen }) {
 function Webhooks({ lab, act }) {
 	const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 	return html`<section class="webhooks" aria-label="Webhooks"><h3>Webhooks <small class="quiet">${lab.sent} sent${lab.waiting ? `, ${lab.waiting} wait` : ""}${lab.dropped ? `, ${lab.dropped} lost` : ""}</small></h3>
-		${lab.sent === 0 && html`<p class="quiet">None yet. <code>/kovra link</code> sets one up.</p>`}
+		${lab.sent === 0 && html`<p class="quiet">None yet. ${lab.projects.every((p) => p.hooks === 0) && html`<code>/kovra link</code> sets one up.`}</p>`}
 		<ol data-test="webhooks">${lab.deliveries.map((d) => html`<li key=${d.index} data-test="webhook">
 			<time>${clock.format(d.sent)}</time><b class=${cx("code", d.status >= 200 && d.status < 300 ? "good" : "bad")} title=${d.err}>${d.status || "✕"}</b>
 			<span>${d.event} <span class="quiet">${d.what}</span>${d.again && html` <em>again</em>`}</span>
