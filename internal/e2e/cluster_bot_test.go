@@ -222,7 +222,7 @@ RUN echo "$GREETING" >/greeting && echo the greeting is written
 RUN --mount=type=secret,id=token test "$(wc -c </run/secrets/token)" = 28 && echo "the secret is ""there"
 CMD ["sleep", "3600"]
 `
-	buildSecret = "correct-horse-battery-staple" //nolint:gosec // made up
+	buildSecret = "correct-horse-battery-staple"
 	hostileArg  = `a 'b' "c" $(id) $HOME \n %s`
 )
 
@@ -341,14 +341,19 @@ func (s *shop) rollBack() {
 	}
 }
 
+// slowDockerfile writes 20 lines a second, in several seconds.
+const slowDockerfile = `FROM BASE
+RUN echo build %d; i=0; while [ $i -lt %d ]; do echo "line-$i-"; i=$((i+1)); [ $((i %% 20)) != 0 ] || sleep 1; done
+`
+
 // TestClusterBotKilled kills the program at ten random moments of builds, and stops the API server for half a minute: there is one PipelineRun
 // for each build, the log is whole, and no message comes twice.
 func TestClusterBotKilled(t *testing.T) {
 	bed := clustertest.Open(t)
 	s := openShop(t, bed, buildProgram(t), "buildkit")
 	const lines = 400
-	s.push("One", map[string]string{"Dockerfile": fmt.Sprintf("FROM BASE\nRUN i=0; while [ $i -lt %d ]; do echo \"line-$i-\"; i=$((i+1)); [ $((i %% 20)) != 0 ] || sleep 1; done\n", lines)})
 	for build := 1; build <= 2; build++ {
+		s.push("One more", map[string]string{"Dockerfile": fmt.Sprintf(slowDockerfile, build, lines)}) // nothing of it comes from the cache
 		s.slash("bob", "/build trigger web")
 		for kill := range 5 {
 			time.Sleep(time.Duration(rand.IntN(6000)) * time.Millisecond)

@@ -71,8 +71,7 @@ func (s *Server) Script(app string, sc Scenario) {
 
 // scenario finds what happens to a new run.
 func (s *Server) scenario(r *run) Scenario {
-	for i := len(s.scripts) - 1; i >= 0; i-- {
-		sc := s.scripts[i]
+	for i, sc := range slices.Backward(s.scripts) {
 		if !sc.fits(r) {
 			continue
 		}
