@@ -17,7 +17,7 @@ import (
 const (
 	buildNamespace = "kovra-builds"
 	shopNamespace  = "shop"
-	simRegistry    = "registry.example.com/shop" // nothing is pushed there
+	simRegistry    = "cr.example.com/shop" // nothing is pushed there
 )
 
 // The pace of the cluster: a build takes a good quarter of a minute, a rollout some seconds.

@@ -50,7 +50,7 @@ func (r *real) heads(ctx context.Context, client *http.Client) (map[string]strin
 	if err != nil {
 		return nil, fmt.Errorf("ask for the branches: %w", err)
 	}
-	defer func() { _ = resp.Body.Close() }() // it was read; there is nothing left to lose
+	defer func() { _ = resp.Body.Close() }() // it is only read
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("ask %s for the branches: %s", r.url, resp.Status)
 	}

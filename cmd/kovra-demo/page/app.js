@@ -255,7 +255,7 @@ function App() {
 		</aside>`}
 
 		<aside class=${cx("side panel-side", !showPanel && "away")} aria-label="GitLab">
-			<header class="bar"><h2><${Glyph} name="branch" /> GitLab${lab.cluster ? " and cluster" : ""} <span class="quiet">played by you</span></h2><span class="grow"></span>
+			<header class="bar"><h2><${Glyph} name="branch" /> GitLab${lab.cluster ? " and cluster" : ""}${(!parent || wide) && html` <span class="quiet">played by you</span>`}</h2><span class="grow"></span>
 				${parent && !wide && html`<button type="button" class="pill" onClick=${() => setSide("thread")}><${Glyph} name="thread" /> Thread</button>`}
 				<button type="button" class="plain" aria-label="Close GitLab" onClick=${() => setSide("")}><${Glyph} name="close" /></button></header>
 			<${Panel} lab=${lab} focusKey=${focus.push} done=${done} frozen=${frozen} setFrozen=${setFrozen} />
