@@ -71,6 +71,8 @@ func (what call) answered(err error, s metav1.Status) (kovra.ErrorKind, string) 
 		return kovra.Unavailable, "Tekton's admission webhook does not answer."
 	case s.Code >= http.StatusInternalServerError || apierrors.IsTimeout(err):
 		return kovra.Unavailable, fmt.Sprintf("The cluster is in trouble (%d %s).", s.Code, http.StatusText(int(s.Code)))
+	case s.Code == http.StatusConflict && what.verb == "create": // of a quota that changed meanwhile; a name that is there is no error
+		return kovra.Unavailable, "The cluster was changed meanwhile; trying again."
 	case s.Code == http.StatusConflict:
 		return kovra.Conflict, sentence("The cluster cannot " + what.verb + " the " + what.noun + " now: " + readable(s.Message))
 	default:

@@ -39,6 +39,9 @@ const (
 // cacheSuffix makes the image repository of the layer cache out of an image's. No app's name holds _, so it is no app's image.
 const cacheSuffix = "_cache"
 
+// autoCleanup has Tekton (1.9 and newer) delete the volume that a build works in, once it has ended.
+const autoCleanup = "tekton.dev/auto-cleanup-pvc"
+
 var commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // BuildRun is the PipelineRun of a build. It is a pure function: the same build gives the same object. Its errors are of kind Invalid.
@@ -50,6 +53,7 @@ func BuildRun(o Options, b kovra.Build) (*v1.PipelineRun, error) {
 	spec := b.Spec
 	run := newRun(b.Name, cmp.Or(spec.Namespace, o.Namespace), b.App, LabelBuild, b.ID)
 	run.Annotations = map[string]string{
+		autoCleanup:      "true",
 		AnnotationBranch: printable(spec.Branch), AnnotationCommit: spec.Commit,
 		AnnotationTitle: printable(b.Title), AnnotationImage: spec.Image,
 	}
@@ -82,13 +86,14 @@ func DeployRun(o Options, d kovra.Deployment) (*v1.PipelineRun, error) {
 	if err := checkNames(d.Name, d.App, d.ID); err != nil {
 		return nil, err
 	}
-	if !strings.Contains(d.Image, "@sha256:") || strings.Contains(d.Image, "$(") {
+	// The way back may lead to an image that somebody else deployed, by a tag.
+	if d.Kind != kovra.RollBack && !strings.Contains(d.Image, "@sha256:") || d.Image == "" || strings.ContainsAny(d.Image, "$ ") {
 		return nil, kovra.Errorf(kovra.Invalid, "An image is deployed by its digest; %q has none.", d.Image)
 	}
 	if err := checkTarget(d.Target); err != nil {
 		return nil, err
 	}
-	run := newRun(d.Name, cmp.Or(d.BuildNamespace, o.Namespace), d.App, LabelDeployment, d.ID)
+	run := newRun(d.Name, o.Namespace, d.App, LabelDeployment, d.ID)
 	run.Annotations = map[string]string{AnnotationImage: d.Image}
 	run.Spec = v1.PipelineRunSpec{
 		PipelineRef: &v1.PipelineRef{Name: o.DeployPipeline},
@@ -237,7 +242,7 @@ func buildWorkspaces(o Options, secrets []string) []v1.WorkspaceBinding {
 }
 
 func claim(o Options) *corev1.PersistentVolumeClaim {
-	c := &corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{
+	c := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{LabelManagedBy: ManagedBy}}, Spec: corev1.PersistentVolumeClaimSpec{
 		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 		Resources: corev1.VolumeResourceRequirements{
 			Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(o.StorageSize)},

@@ -39,7 +39,7 @@ func TestPipelineRunsAreAsWritten(t *testing.T) {
 	full.Spec.Secrets = []string{"npm-token", "web.env"}
 	full.Spec.Namespace, full.Spec.ServiceAccount = "team-web-builds", "team-web"
 	deploy := deployment(5)
-	deploy.AllowManaged, deploy.BuildNamespace, deploy.Target.Container = true, "team-web-builds", "app"
+	deploy.AllowManaged, deploy.Target.Container = true, "app"
 	for _, c := range []struct {
 		golden string
 		make   func() (*v1.PipelineRun, error)

@@ -14,7 +14,7 @@ import (
 // describe says in our words how a run stands.
 func (s *sight) describe() kovra.ClusterRun {
 	run := kovra.ClusterRun{
-		Namespace: s.run.Namespace, Name: s.run.Name, Status: s.status(), Cancelling: s.cancelling(),
+		Namespace: s.run.Namespace, Name: s.run.Name, Status: s.status(), Cancelling: s.asked(),
 		Steps: s.allSteps(), Results: s.results(), CreatedAt: s.run.CreationTimestamp.Time,
 	}
 	for _, step := range run.Steps {
@@ -77,8 +77,6 @@ func (s *sight) asked() bool {
 		return false
 	}
 }
-
-func (s *sight) cancelling() bool { return s.asked() && !s.final() }
 
 // began reports whether any step has run, in this attempt or an earlier one. Once that is so, a task that waits for its pod does not
 // make the run Pending again.

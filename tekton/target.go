@@ -71,10 +71,20 @@ func owner(d *appsv1.Deployment) string {
 	case labels[LabelManagedBy] == "Helm":
 		return "Helm"
 	}
+	for _, f := range d.ManagedFields { // what tracks by the ambiguous label is known by who wrote the fields
+		if who := managers[f.Manager]; who != "" && f.Subresource == "" {
+			return who
+		}
+	}
 	if o := metav1.GetControllerOf(d); o != nil {
 		return named("A controller", o.Kind, o.Name)
 	}
 	return ""
+}
+
+// managers are the controllers that keep a Deployment as it is written elsewhere, by the names under which they write its fields.
+var managers = map[string]string{
+	"argocd-controller": "Argo CD", "argocd-application-controller": "Argo CD", "kustomize-controller": "Flux", "helm-controller": "Flux",
 }
 
 func named(who, what, name string) string { return fmt.Sprintf("%s (%s %s)", who, what, name) }

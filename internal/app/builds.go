@@ -9,6 +9,7 @@ import (
 	"kovra.dev/chatops/internal/config"
 	"kovra.dev/chatops/internal/dispatch"
 	"kovra.dev/chatops/internal/kovra"
+	"kovra.dev/chatops/storage"
 	"kovra.dev/chatops/tekton"
 )
 
@@ -30,17 +31,14 @@ func (c cluster) StartBuild(ctx context.Context, b kovra.Build) error {
 	return c.Client.StartBuild(ctx, b)
 }
 
-// StartDeployment implements dispatch.Cluster.
-func (c cluster) StartDeployment(ctx context.Context, d kovra.Deployment) error {
-	c.watch.Add(d.BuildNamespace)
-	return c.Client.StartDeployment(ctx, d)
-}
-
 // addCluster gives the world a cluster, if one is configured; else builds are off.
 func (a *App) addCluster(w *dispatch.World) error {
 	if why := a.cfg.NoBuilds(); why != "" {
 		a.log.Info("builds are off", "reason", why)
 		return nil
+	}
+	if a.cfg.CAFile != "" && a.cfg.CAConfigMap == "" {
+		a.log.Warn("KOVRA_CA_FILE is for the bot alone: name a ConfigMap with the same certificates in KOVRA_CA_CONFIGMAP, so that builds trust them too")
 	}
 	client, err := tekton.New(tektonOptions(a.cfg, a))
 	if err != nil {
@@ -64,8 +62,22 @@ func tektonOptions(cfg *config.Config, a *App) tekton.Options {
 	}
 }
 
-// sweepBuilds reminds the loops of builds, deployments and their logs of which no notice may have told.
+// sweepBuilds reminds the loops of builds, deployments and their logs of which no notice may have told, and watches where
+// builds are under way since a life before this one.
 func (a *App) sweepBuilds(ctx context.Context) {
+	if a.watch == nil {
+		return
+	}
+	err := a.db.Read(ctx, func(tx *storage.Tx) error {
+		open, err := tx.OpenBuilds()
+		for i := range open {
+			a.watch.Add(open[i].Spec.Namespace)
+		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		a.log.ErrorContext(ctx, "sweep of builds failed", "err", err)
+	}
 	refs, err := a.work.Overdue(ctx)
 	if err != nil && ctx.Err() == nil {
 		a.log.ErrorContext(ctx, "sweep of builds failed", "err", err)

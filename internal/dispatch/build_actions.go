@@ -44,15 +44,23 @@ func (a Actions) build(ctx context.Context, act kovra.Action) (end, time.Duratio
 	if err != nil {
 		return end{}, 0, err
 	}
+	deploys := a.mayDeploy(ctx, act, s, ref, false)
 	e := done(kovra.Outcome{Ref: ref, Commit: c.SHA})
 	e.also = func(tx *storage.Tx, out *kovra.Outcome) error {
 		b := kovra.NewBuild(s, p.ID, ref, false, c)
+		b.Spec.Deploy = b.Spec.Deploy && deploys
 		b.Trigger, b.By = kovra.ByHand, act.By
 		b, _, err := tx.AddBuild(b, "", false)
 		out.Build = b.ID
 		return err
 	}
 	return e, 0, nil
+}
+
+// mayDeploy reports whether a build that somebody asked for is deployed by itself, as one that was pushed is: it is of the branch that is
+// deployed, and its asker might deploy it as well. Others have the Deploy button for it.
+func (a Actions) mayDeploy(ctx context.Context, act kovra.Action, s kovra.BuildSettings, ref string, tag bool) bool {
+	return s.AutoDeploy && !tag && ref == s.Branch && a.world.Gate.May(ctx, act.By, kovra.MayAdmin, act.App) == nil
 }
 
 // head resolves the branch to build. One that nobody named is that of the settings, else main, else the
@@ -150,9 +158,11 @@ func (a Actions) rebuild(ctx context.Context, act kovra.Action) (end, time.Durat
 	if b.Project != p.ID {
 		return end{}, 0, kovra.Errorf(kovra.Conflict, "Build #%d is of another GitLab project; %s is linked to %s now.", b.ID, act.App, p.Path)
 	}
+	deploys := a.mayDeploy(ctx, act, s, b.Spec.Branch, b.Spec.Tag)
 	e := done(kovra.Outcome{Ref: b.Spec.Branch, Commit: b.Spec.Commit})
 	e.also = func(tx *storage.Tx, out *kovra.Outcome) error {
 		again := kovra.NewBuild(s, p.ID, b.Spec.Branch, b.Spec.Tag, kovra.Commit{SHA: b.Spec.Commit, Title: b.Title, Author: b.Author})
+		again.Spec.Deploy = again.Spec.Deploy && deploys
 		again.Trigger, again.By, again.Of = kovra.ByRebuild, act.By, b.ID
 		again, _, err := tx.AddBuild(again, "", false)
 		out.Build = again.ID

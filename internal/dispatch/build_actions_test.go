@@ -204,9 +204,66 @@ func TestActDeploy(t *testing.T) {
 	if d.Kind != kovra.Deploy || d.Target != shopTarget || d.Image != b.ImageByDigest() || d.From != "other@sha256:1" || d.By != alice || d.Build != b.ID {
 		t.Errorf("deployment %+v", d)
 	}
+	// What is being deployed is not deployed once more.
+	wantEnd(t, s.asks(kovra.Action{Kind: kovra.ActDeploy, Build: b.ID}), kovra.ActionFailed, kovra.Conflict)
+	s.sweep()
+	s.ends(d.ID, kovra.BuildSucceeded)
 	// Somebody who says yes before they were asked is asked all the same.
 	a = s.asks(kovra.Action{Kind: kovra.ActDeploy, Build: b.ID, Params: kovra.Params{Sure: true}})
 	wantEnd(t, a, kovra.ActionAsks, "")
+}
+
+// A build that somebody asked for is deployed by itself only where that person might deploy, and from the branch of the settings.
+func TestHandBuildsAreNotDeployedByTheBackDoor(t *testing.T) {
+	for _, tt := range []struct {
+		name, ref string
+		member    bool
+		want      int
+	}{
+		{"administrator", "", false, 1},
+		{"administrator, another branch", "topic", false, 0},
+		{"member", "", true, 0},
+		{"member, another branch", "topic", true, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newShop(t)
+			s.deploying()
+			s.commits["main"], s.commits["topic"] = commit(1), commit(2)
+			s.peers.member = tt.member
+			a := s.asks(kovra.Action{Kind: kovra.ActBuild, Params: kovra.Params{Ref: tt.ref}})
+			wantEnd(t, a, kovra.ActionDone, "")
+			b := s.build(a.Outcome.Build)
+			s.on(b).succeeds(s.now)
+			s.sweep()
+			if got := len(s.deployments(b.ID)); got != tt.want {
+				t.Errorf("%d deployments, want %d", got, tt.want)
+			}
+			if tt.want > 0 {
+				return
+			}
+			a = s.asks(kovra.Action{Kind: kovra.ActRebuild, Build: b.ID})
+			again := s.build(a.Outcome.Build)
+			s.on(again).succeeds(s.now)
+			s.sweep()
+			if got := len(s.deployments(again.ID)); got != 0 {
+				t.Errorf("the rebuild: %d deployments", got)
+			}
+		})
+	}
+}
+
+// What was to be cancelled and ended well all the same is not deployed.
+func TestCancelledTooLateIsNotDeployed(t *testing.T) {
+	s := newShop(t)
+	s.deploying()
+	b := s.add(1)
+	s.pump()
+	wantEnd(t, s.asks(kovra.Action{Kind: kovra.ActCancelBuild, Build: b.ID}), kovra.ActionDone, "")
+	s.on(b).succeeds(s.now)
+	s.sweep()
+	if b = s.build(b.ID); b.Status != kovra.BuildSucceeded || len(s.deployments(b.ID)) != 0 || !strings.Contains(b.Message, "Not deployed") {
+		t.Errorf("%s %q, %d deployments", b.Status, b.Message, len(s.deployments(b.ID)))
+	}
 }
 
 func TestActDeployRefused(t *testing.T) {

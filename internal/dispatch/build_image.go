@@ -79,7 +79,7 @@ func (b Builds) autoDeploy(tx *storage.Tx, build *kovra.Build) error {
 	}
 	_, err = tx.AddDeployment(kovra.Deployment{
 		Build: build.ID, App: build.App, Kind: kovra.AutoDeploy, Target: build.Spec.Target, Image: build.ImageByDigest(),
-		AllowManaged: build.Spec.AllowManaged, BuildNamespace: build.Spec.Namespace,
+		AllowManaged: build.Spec.AllowManaged,
 	})
 	return err
 }
@@ -90,15 +90,27 @@ func (b Builds) whyNotDeploy(tx *storage.Tx, build *kovra.Build) (string, error)
 	if build.Digest == "" {
 		return "Not deployed: the cluster did not tell the digest of the image.", nil
 	}
-	if _, err := tx.App(build.App); err != nil {
+	if build.Cancel.Wanted {
+		return "Not deployed: it was to be cancelled, and was quicker.", nil
+	}
+	app, err := tx.App(build.App)
+	if err != nil {
 		return fmt.Sprintf("Not deployed: %s was deleted.", build.App), ignoreNotFound(err)
+	}
+	if app.Project != build.Project {
+		return fmt.Sprintf("Not deployed: %s is linked to another GitLab project now.", build.App), nil
 	}
 	s, err := tx.BuildSettings(build.App)
 	if err != nil {
 		return "", err
 	}
-	if s.Paused {
+	switch {
+	case s.Paused:
 		return "Not deployed: auto-deploy is paused since a roll back.", nil
+	case !s.AutoDeploy:
+		return "Not deployed: auto-deploy was switched off meanwhile.", nil
+	case !s.Target.Same(build.Spec.Target):
+		return "Not deployed: the settings name another Deployment now.", nil
 	}
 	newer, err := newerDeployed(tx, build)
 	if err != nil || newer == 0 {

@@ -224,7 +224,8 @@ func (b Builds) look(ctx context.Context, build kovra.Build) (kovra.Build, time.
 	switch {
 	case err == nil:
 	case kovra.KindOf(err) != kovra.NotFound:
-		return build, 0, fmt.Errorf("look at build %d: %w", build.ID, err)
+		build, noted := b.change(ctx, build.ID, func(_ *storage.Tx, o *kovra.Build) (bool, error) { return b.refused(o, err), nil })
+		return build, 0, errors.Join(fmt.Errorf("look at build %d: %w", build.ID, err), noted)
 	case b.db.Now().Sub(build.SeenAt) < replicas:
 		return build, lookSoon, nil // it was made just now, and is not to be seen everywhere
 	default:
@@ -241,6 +242,26 @@ func (b Builds) look(ctx context.Context, build kovra.Build) (kovra.Build, time.
 	return build, after, err
 }
 
+// refused notes that the cluster refuses to tell of a build. It may be a right that somebody mends; a build of which nothing can be known
+// for long ends, so that it does not keep its place for good.
+func (b Builds) refused(build *kovra.Build, err error) bool {
+	kind := kovra.KindOf(err)
+	if build.Status.Final() || kind != kovra.Denied && kind != kovra.Invalid {
+		return false
+	}
+	now := b.db.Now()
+	switch {
+	case build.TroubleAt.IsZero():
+		build.TroubleAt, build.Message = now, kovra.PublicText(err)
+		return true
+	case now.Sub(build.TroubleAt) < b.opts.GiveUp:
+		return false
+	}
+	build.SeenAt = now
+	build.End(kovra.BuildFailed, kovra.ReasonLost, "The cluster does not tell how it goes any more: "+kovra.PublicText(err), now)
+	return true
+}
+
 // observe takes what the cluster tells. The cluster calls a run that had a failed task Failed, also if it was
 // cancelled; whether somebody wanted it to end we know better. With the end it is decided, once, whether the image is deployed.
 func (b Builds) observe(tx *storage.Tx, build *kovra.Build, c kovra.ClusterRun) (bool, error) {
@@ -248,8 +269,10 @@ func (b Builds) observe(tx *storage.Tx, build *kovra.Build, c kovra.ClusterRun) 
 	if build.Cancel.Wanted && cancelled {
 		c.Status, c.Reason, c.Message = kovra.BuildCancelled, cancelReason(build), cancelMessage(build)
 	}
+	mended := !build.TroubleAt.IsZero()
+	build.TroubleAt = time.Time{}
 	if !build.Observe(c, b.db.Now()) {
-		return false, nil
+		return mended, nil
 	}
 	return true, b.autoDeploy(tx, build)
 }

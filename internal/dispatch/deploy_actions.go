@@ -55,12 +55,30 @@ func (a Actions) deploy(ctx context.Context, act kovra.Action) (end, time.Durati
 	if err != nil {
 		return end{}, 0, err
 	}
-	w := wish{question: fmt.Sprintf("Deploy build #%d to %s?", b.ID, target.Name())}
+	if err := a.db.Read(ctx, func(tx *storage.Tx) error { return deploying(tx, target, b.ImageByDigest()) }); err != nil {
+		return end{}, 0, err
+	}
+	w := wish{
+		question: fmt.Sprintf("Deploy build #%d to %s?", b.ID, target.Name()),
+		also:     func(tx *storage.Tx) error { return deploying(tx, target, b.ImageByDigest()) }, // the next pass tells the person
+	}
 	w.deployment = kovra.Deployment{
 		Build: b.ID, App: b.App, Kind: kovra.Deploy, Target: target, Image: b.ImageByDigest(), From: state.Image,
-		AllowManaged: s.AllowManaged, BuildNamespace: s.Namespace, By: act.By,
+		AllowManaged: s.AllowManaged, By: act.By,
 	}
 	return confirmed(act, w)
+}
+
+// deploying refuses an image that is being deployed to the target already.
+func deploying(tx *storage.Tx, target kovra.DeployTarget, image string) error {
+	open, err := tx.OpenDeployments()
+	for i := range open {
+		if o := &open[i]; o.Target.Same(target) && o.Image == image {
+			by := cmp.Or(o.By.Name, "auto-deploy")
+			return kovra.Errorf(kovra.Conflict, "That image is being deployed to %s already, by %s.", target.Name(), by)
+		}
+	}
+	return err
 }
 
 // rollBack asks for the image before the present one to be deployed again. Auto-deploy then pauses: the next
@@ -85,7 +103,7 @@ func (a Actions) rollBack(ctx context.Context, act kovra.Action) (end, time.Dura
 	w := wish{question: fmt.Sprintf("Roll %s back?", target.Name()), besides: " Auto-deploy then pauses until somebody resumes it."}
 	w.deployment = kovra.Deployment{
 		Build: back.Build, App: back.App, Kind: kovra.RollBack, Target: target, Image: back.From, From: state.Image,
-		AllowManaged: s.AllowManaged, BuildNamespace: s.Namespace, By: act.By,
+		AllowManaged: s.AllowManaged, By: act.By,
 	}
 	w.also = func(tx *storage.Tx) error { return pause(tx, act) }
 	return confirmed(act, w)

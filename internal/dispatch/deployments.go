@@ -137,6 +137,9 @@ func (d Deployments) pointless(tx *storage.Tx, dep *kovra.Deployment, open []kov
 	if s.Paused {
 		return "Auto-deploy was paused by a roll back.", nil
 	}
+	if !s.AutoDeploy {
+		return "Auto-deploy was switched off.", nil
+	}
 	for i := range open {
 		if o := &open[i]; o.ID > dep.ID && o.Target.Same(dep.Target) {
 			return fmt.Sprintf("Superseded by a deployment of build #%d.", o.Build), nil
@@ -150,6 +153,9 @@ func (d Deployments) pointless(tx *storage.Tx, dep *kovra.Deployment, open []kov
 func (d Deployments) start(ctx context.Context, dep kovra.Deployment) (kovra.Deployment, error) {
 	if d.world.Cluster == nil {
 		return dep, nil
+	}
+	if _, err := d.world.Cluster.Look(ctx, dep.Ref()); err == nil { // a life before this one made it
+		return d.change(ctx, dep.ID, d.made)
 	}
 	target, state, err := d.target(ctx, dep.Target, dep.AllowManaged)
 	if err != nil {
@@ -167,13 +173,16 @@ func (d Deployments) start(ctx context.Context, dep kovra.Deployment) (kovra.Dep
 	if err := d.world.Cluster.StartDeployment(ctx, dep); err != nil {
 		return d.notStarted(ctx, dep, err)
 	}
-	return d.change(ctx, dep.ID, func(_ *storage.Tx, o *kovra.Deployment) (bool, error) {
-		if o.Phase != kovra.PhaseStarted {
-			return false, nil
-		}
-		o.Phase, o.SeenAt, o.Reason, o.Message = kovra.PhaseMade, d.db.Now(), "", ""
-		return true, nil
-	})
+	return d.change(ctx, dep.ID, d.made)
+}
+
+// made records that the cluster has the PipelineRun.
+func (d Deployments) made(_ *storage.Tx, o *kovra.Deployment) (bool, error) {
+	if o.Phase != kovra.PhaseStarted {
+		return false, nil
+	}
+	o.Phase, o.SeenAt, o.Reason, o.Message = kovra.PhaseMade, d.db.Now(), "", ""
+	return true, nil
 }
 
 func (d Deployments) notStarted(ctx context.Context, dep kovra.Deployment, err error) (kovra.Deployment, error) {

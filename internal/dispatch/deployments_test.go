@@ -65,6 +65,7 @@ func (s *shop) rolls(d kovra.Deployment, status kovra.BuildStatus) {
 func TestDeploymentsTakeTurns(t *testing.T) {
 	s := newShop(t)
 	b := s.built(1)
+	s.deploying()
 	first, auto, asked, newest := s.deploys(kovra.Deploy, b.ID), s.deploys(kovra.AutoDeploy, b.ID), s.deploys(kovra.Deploy, b.ID), s.deploys(kovra.AutoDeploy, b.ID)
 	other := first
 	s.update(func(tx *storage.Tx) (err error) {
@@ -197,6 +198,7 @@ func TestDeploymentLost(t *testing.T) {
 func TestDeploymentPaused(t *testing.T) {
 	s := newShop(t)
 	b := s.built(1)
+	s.deploying()
 	running := s.deploys(kovra.Deploy, b.ID)
 	s.sweep()
 	waits := s.deploys(kovra.AutoDeploy, b.ID)

@@ -31,6 +31,7 @@ type world struct {
 	latest   []kovra.Run
 	hook     func() (Hook, error)
 	unhook   error
+	member   bool // the person may act, but is no administrator
 	create   func() (int64, string, error)
 	retry    func() error
 	gate     error
@@ -146,8 +147,13 @@ func (w *world) EnsureHook(context.Context, int64, string, bool) (Hook, error) {
 
 func (w *world) RemoveHook(context.Context, int64, int64) error { w.call("unhook"); return w.unhook }
 
-func (w *world) May(context.Context, kovra.Person, kovra.Permission, string) error { return w.gate }
-func (w *world) Join(context.Context, string) (bool, error)                        { return true, nil }
+func (w *world) May(_ context.Context, _ kovra.Person, need kovra.Permission, _ string) error {
+	if need == kovra.MayAdmin && w.gate == nil && w.member {
+		return kovra.Errorf(kovra.Denied, "Only administrators may.")
+	}
+	return w.gate
+}
+func (w *world) Join(context.Context, string) (bool, error) { return true, nil }
 
 func (w *world) update(fn func(*storage.Tx) error) {
 	w.t.Helper()

@@ -487,7 +487,7 @@ var (
 	replies = regexp.MustCompile(`(?m)^  [↳⇈] `)
 	deed    = regexp.MustCompile(`^  ↳ \S+ @`)
 	// oldTail is what becomes of the live tail of a build. A build that was quick never had one.
-	oldTail = regexp.MustCompile(`(?m)^  ↳   Log · .*\n`)
+	oldTail = regexp.MustCompile(`(?m)^  ↳   Log(: \d+ lines)? · .*\n`)
 )
 
 // calm sorts the replies of a thread that come between two deeds of people: what the
@@ -518,13 +518,15 @@ func calm(thread string) string {
 var (
 	dates = regexp.MustCompile(`[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d{2} [AP]M`)
 	logs  = regexp.MustCompile(`PUBLIC/logs/[\w-]+`)
-	spans = regexp.MustCompile(`( ·| in| after) (under )?(\d+h )?(\d+m )?\d+s\b`)
+	pods  = regexp.MustCompile(`\b[a-z]+-[0-9a-f]{10}\b`)
+	spans = regexp.MustCompile(`( ·| in| after|( ·)? took) (under )?(\d+h )?(\d+m )?\d+s\b`)
 )
 
 // plain takes out of a picture what differs from run to run: times, durations and addresses.
 func (s *story) plain(text string) string {
 	text = dates.ReplaceAllString(text, "DATE")
 	text = spans.ReplaceAllString(text, "")
+	text = pods.ReplaceAllString(text, "POD")
 	for name, url := range map[string]string{"PUBLIC": s.publicURL, "GITLAB": s.labURL, "SLACK": s.slackURL} {
 		text = strings.ReplaceAll(text, url, name)
 	}

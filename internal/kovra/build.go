@@ -126,6 +126,9 @@ type Build struct {
 	FinishedAt time.Time `json:"finished_at,omitzero"` // zero while it moves
 	SeenAt     time.Time `json:"seen_at,omitzero"`     // when the cluster last told of it
 
+	// TroubleAt is since when the cluster refuses to tell of it; zero: it does not.
+	TroubleAt time.Time `json:"trouble_at,omitzero"`
+
 	// LogDone: the whole log is kept. Until then the thread has no excerpt.
 	LogDone bool `json:"log_done,omitempty"`
 	// LogLines is how many lines the log has, once it is kept as a whole.

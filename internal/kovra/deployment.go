@@ -60,10 +60,8 @@ type Deployment struct {
 	// From is the image that was there before, as far as it is known.
 	From string `json:"from,omitempty"`
 	// AllowManaged: also where Argo CD, Flux or Helm own the Deployment.
-	AllowManaged bool `json:"allow_managed,omitempty"`
-	// BuildNamespace is where its PipelineRun lives; "" the default.
-	BuildNamespace string `json:"build_namespace,omitempty"`
-	By             Person `json:"by,omitzero"`
+	AllowManaged bool   `json:"allow_managed,omitempty"`
+	By           Person `json:"by,omitzero"`
 
 	Status          BuildStatus `json:"status"`
 	Phase           BuildPhase  `json:"phase"`
@@ -109,8 +107,9 @@ func (d *Deployment) Duration() time.Duration {
 	return max(0, d.FinishedAt.Sub(d.StartedAt))
 }
 
-// Ref names the deployment's PipelineRun.
-func (d *Deployment) Ref() ClusterRef { return ClusterRef{d.BuildNamespace, d.Name} }
+// Ref names the deployment's PipelineRun. It lives in the default namespace of builds, whose account may change Deployments, also
+// where the app is built in one of its own.
+func (d *Deployment) Ref() ClusterRef { return ClusterRef{Name: d.Name} }
 
 // CanRollBack reports whether Roll back is offered: it changed the image, or tried to, and what was before is known.
 func (d *Deployment) CanRollBack() bool {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Run is a GitLab pipeline as far as we know it.
@@ -156,5 +157,11 @@ func FirstLine(s string) string {
 	if i := strings.IndexAny(s, "\r\n"); i >= 0 {
 		s = s[:i]
 	}
+	if r := []rune(s[:min(len(s), utf8.UTFMax*maxTitle)]); len(r) > maxTitle {
+		s = string(r[:maxTitle])
+	}
 	return strings.TrimSpace(s)
 }
+
+// maxTitle is how many characters of a commit's title are kept.
+const maxTitle = 500

@@ -47,11 +47,13 @@ func newWorld(tb testing.TB) *world {
 	w.must(err)
 	w.logs, err = storage.OpenLogs(tb.Context(), storage.LogsOptions{Path: filepath.Join(dir, "logs.db"), Now: w.now})
 	w.must(err)
-	w.logs.OnChange(func(id int64) {
+	heard := func(id int64) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.kicked = append(w.kicked, id)
-	})
+	}
+	w.logs.OnChange(heard)
+	w.logs.OnSteps(heard)
 	w.viewer = New(Options{DB: w.db, Logs: w.logs, Log: slog.New(slog.NewTextHandler(w.said, nil)), Heartbeat: time.Minute})
 	w.viewer.patience = 0
 	w.server = httptest.NewUnstartedServer(w.viewer.Handler())
