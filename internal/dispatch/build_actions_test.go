@@ -229,7 +229,7 @@ func TestHandBuildsAreNotDeployedByTheBackDoor(t *testing.T) {
 			s := newShop(t)
 			s.deploying()
 			s.commits["main"], s.commits["topic"] = commit(1), commit(2)
-			s.peers.member = tt.member
+			s.member = tt.member
 			a := s.asks(kovra.Action{Kind: kovra.ActBuild, Params: kovra.Params{Ref: tt.ref}})
 			wantEnd(t, a, kovra.ActionDone, "")
 			b := s.build(a.Outcome.Build)
