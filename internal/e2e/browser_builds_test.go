@@ -170,7 +170,7 @@ func (p *page) tellRollBack() {
 	p.see(reply, "Not rolled out to shop/web", "ImagePullBackOff")
 	p.shot("not-rolled-out")
 	p.click(reply+" @button", "Roll back")
-	p.answer("@thread-messages", "Yes, roll back", "Roll back web?")
+	p.answer("@thread-messages", "Yes, roll back", "Roll shop/web back?")
 	p.thread(card)
 	p.see(reply, "Rolled back shop/web")
 	p.shot("rolled-back")

@@ -165,6 +165,7 @@ func (h tour) phone() {
 	v.load(live.url())
 	v.on(200)
 	v.do(chromedp.Evaluate[chromedp.Void]("document.querySelector('[data-test=log]').scrollTop -= 900"))
+	v.see("@follow-pill") // the page has noticed
 	live.write(12)
 	v.see("@follow-pill", "12 new lines")
 	fits("live")

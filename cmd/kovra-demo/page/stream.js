@@ -32,6 +32,7 @@ export function Stream({ place, label, children, count, sent, test }) {
 	}, []);
 	const onScroll = () => {
 		const el = box.current;
+		if (!el) return; // the last scroll of a stream that is gone
 		const bottom = el.scrollHeight - el.scrollTop - el.clientHeight < near;
 		held.current = { ...held.current, bottom, count: bottom ? count : held.current.count };
 		if (bottom && below) setBelow(0);
