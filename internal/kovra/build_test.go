@@ -222,7 +222,7 @@ func FuzzRunName(f *testing.F) {
 	f.Add("a-----------------------", int64(99), int64(9))
 	f.Fuzz(func(t *testing.T, app string, one, other int64) {
 		if !appName.MatchString(app) || one <= 0 || other <= 0 {
-			t.Skip()
+			t.Skip("no name of an app")
 		}
 		name := RunName(app, "b", one, "a1b2c3d4")
 		if len(name) > 40 || !kubeRunName.MatchString(name) || !IsKubeLabel(name) || !IsKubeName(name) {
