@@ -17,11 +17,15 @@ const (
 	faultDrop   faultKind = "drop"
 	faultDelay  faultKind = "delay"
 	faultError  faultKind = "error"
+	faultCut    faultKind = "cut"    // of Socket Mode
+	faultDouble faultKind = "double" // of Socket Mode
+	faultWarn   faultKind = "warn"   // of Socket Mode
 )
 
 // Fault is something that goes wrong with a call. It fires once, at the next
 // call of its method, unless Times or Chance say otherwise. The method "*"
-// means any; "response_url" means response_urls.
+// means any; "response_url" means response_urls, "socket.open" the handshake of a
+// connection in Socket Mode, "socket.slash_commands" and so on its envelopes.
 type Fault struct {
 	kind   faultKind
 	method string
@@ -124,12 +128,16 @@ func (s *Server) FaultCounts() map[string]int {
 	return out
 }
 
-// SetDown makes the server answer 503 to everything, or ends that.
+// SetDown makes the server answer 503 to everything, or ends that. Connections in
+// Socket Mode are cut.
 func (s *Server) SetDown(down bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.down = down
 	s.changed()
+	s.mu.Unlock()
+	if down {
+		s.DropSockets()
+	}
 }
 
 // takeFaults gives the fault that decides the answer of c, if any, and how long

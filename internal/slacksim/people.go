@@ -81,7 +81,7 @@ func (s *Server) present(userID, channelID string) (*User, *channel, error) {
 	return u, c, nil
 }
 
-// Slash types a slash command, "/pipeline run web main", in a channel. The HTTP
+// Slash types a slash command, "/pipeline run web main", in a channel. The immediate
 // answer, if any, becomes a message: private unless its response_type says
 // in_channel. Errors mean that the person could not type it there.
 func (s *Server) Slash(ctx context.Context, userID, channelID, line string) (Seen, error) {
@@ -91,6 +91,9 @@ func (s *Server) Slash(ctx context.Context, userID, channelID, line string) (See
 	}
 	s.mu.Lock()
 	u, c, err := s.present(userID, channelID)
+	if err == nil && !s.granted(ScopeCommands) {
+		err = fmt.Errorf("command %s: %w", command, ErrNotThere)
+	}
 	if err != nil {
 		s.mu.Unlock()
 		return Seen{}, err
@@ -99,7 +102,7 @@ func (s *Server) Slash(ctx context.Context, userID, channelID, line string) (See
 	form := s.slashForm(u, c, command, strings.TrimSpace(text))
 	s.mu.Unlock()
 
-	got := s.send(ctx, "/slack/commands", "application/x-www-form-urlencoded", []byte(form.Encode()), nil)
+	got := s.command(ctx, form)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()

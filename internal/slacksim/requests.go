@@ -47,7 +47,9 @@ func (a answer) problem() string {
 // Sign gives the signature headers that Slack would send with body at t.
 func (s *Server) Sign(body []byte, t time.Time) http.Header {
 	stamp := strconv.FormatInt(t.Unix(), 10)
+	s.mu.Lock()
 	mac := hmac.New(sha256.New, []byte(s.o.SigningSecret))
+	s.mu.Unlock()
 	_, _ = fmt.Fprintf(mac, "v0:%s:%s", stamp, body)
 	h := http.Header{}
 	h.Set("X-Slack-Request-Timestamp", stamp)
@@ -88,6 +90,9 @@ func (s *Server) send(ctx context.Context, path, contentType string, body []byte
 
 // interact sends a payload to the interactivity address.
 func (s *Server) interact(ctx context.Context, payload map[string]any) answer {
+	if s.socketMode() {
+		return s.overSocket(ctx, envelope{kind: kindInteractive, payload: payload, accepts: answered(payload)})
+	}
 	raw, err := json.Marshal(payload)
 	if err != nil {
 		return answer{err: fmt.Errorf("encode payload: %w", err)}
@@ -114,9 +119,15 @@ func (s *Server) payload(kind string, u *User) map[string]any {
 
 // Event sends an inner event, such as app_home_opened, to the app. It fails when
 // the app does not answer with a 2xx status in time; Slack would then deliver
-// again, see EventAgain.
+// again, see EventAgain. In Socket Mode it is delivered again here, a few times. An
+// event that the app is not subscribed to, or has no scope for, is not sent, which is
+// no error.
 func (s *Server) Event(ctx context.Context, inner any) error {
 	s.mu.Lock()
+	if !s.sends(inner) {
+		s.mu.Unlock()
+		return nil
+	}
 	body, err := json.Marshal(map[string]any{
 		"token": VerificationToken, "team_id": TeamID, "context_team_id": TeamID, "api_app_id": AppID, "event": inner,
 		"type": "event_callback", "event_id": s.id("Ev"), "event_time": s.o.Now().Unix(), "event_context": s.id("4-ctx"),
@@ -161,6 +172,10 @@ func (s *Server) EventAgain(ctx context.Context, n int, reason string) error {
 }
 
 func (s *Server) deliver(ctx context.Context, body []byte, extra http.Header) error {
+	if s.socketMode() {
+		attempt, _ := strconv.Atoi(extra.Get("X-Slack-Retry-Num")) // none: the first
+		return s.eventOverSocket(ctx, body, attempt, extra.Get("X-Slack-Retry-Reason"))
+	}
 	a := s.send(ctx, "/slack/events", "application/json", body, extra)
 	if a.accepted() {
 		return nil

@@ -13,6 +13,7 @@
 package slacksim
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,6 +60,19 @@ type Options struct {
 	EnterpriseID, EnterpriseName string
 	// BotName is the bot's user name; "kovra" by default.
 	BotName string
+	// SocketMode sends what people do over WebSockets that the app opened, and not to
+	// RequestURL. See SetSocketMode.
+	SocketMode bool
+	// AppToken opens them; "xapp-sim" by default. AppScopes are its own; nil: connections:write.
+	AppToken  string
+	AppScopes []string
+	// UserToken, if set, is one of the person UserTokenOf, xoxp-…; it says who it is and does nothing else.
+	UserToken, UserTokenOf string
+	// Scopes are what the bot token was granted; nil: all. Methods, events and commands that
+	// need others are refused, or not sent.
+	Scopes []string
+	// Events are what the app is subscribed to, such as "app_mention"; nil: all.
+	Events []string
 	// Limits enforces the rate tiers (429 with Retry-After).
 	Limits bool
 	// Now is the clock; time.Now by default.
@@ -98,6 +112,10 @@ type Server struct {
 	triggers  map[string]*trigger
 	responses map[string]*responseURL
 
+	sockets []*socket
+	turn    int // of the sockets
+	tickets map[string]bool
+
 	lastMicro int64
 	serial    int
 	lastEvent []byte
@@ -114,6 +132,7 @@ type Server struct {
 func New(o Options) *Server {
 	setDefault(&o.BotToken, "xoxb-sim")
 	setDefault(&o.SigningSecret, "sim-secret")
+	setDefault(&o.AppToken, "xapp-sim")
 	setDefault(&o.BotName, "kovra")
 	o.RequestURL, o.BaseURL = strings.TrimSuffix(o.RequestURL, "/"), strings.TrimSuffix(o.BaseURL, "/")
 	if o.Now == nil {
@@ -133,6 +152,7 @@ func New(o Options) *Server {
 		offered:    map[string][]Option{},
 		triggers:   map[string]*trigger{},
 		responses:  map[string]*responseURL{},
+		tickets:    map[string]bool{},
 		fired:      map[string]int{},
 		windows:    map[string][]time.Time{},
 		posts:      map[string]*bucket{},
@@ -169,10 +189,13 @@ func (s *Server) SetBaseURL(u string) {
 	s.o.BaseURL = strings.TrimSuffix(u, "/")
 }
 
-// ServeHTTP answers the Web API under /api/, response_urls under /response/ and
-// file uploads under /upload/; everything else is 404.
+// ServeHTTP answers the Web API under /api/, response_urls under /response/, file
+// uploads under /upload/ and WebSockets under /link/; everything else is 404.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if w.Header().Get("Date") == "" { // else somebody before us says another
+		w.Header().Set("Date", s.o.Now().UTC().Format(http.TimeFormat))
+	}
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/api/"):
 		s.serveAPI(w, r)
@@ -180,6 +203,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveResponse(w, r)
 	case strings.HasPrefix(r.URL.Path, "/upload/"):
 		s.serveUpload(w, r)
+	case strings.HasPrefix(r.URL.Path, "/link/"):
+		s.serveSocket(w, r)
 	default:
 		http.NotFound(w, r)
 	}
@@ -192,6 +217,9 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	c.Form = a.public()
 	c.Channel = a.str("channel")
 	s.learnBase(r)
+	s.mu.Lock()
+	w.Header().Set("X-Oauth-Scopes", s.provided())
+	s.mu.Unlock()
 	s.faulty(w, r, &c, func() (int, any) {
 		if problem != "" {
 			return http.StatusOK, fail(problem)
@@ -204,12 +232,21 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 func (s *Server) apply(r *http.Request, c *Call, a args) (int, any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.Method == "apps.connections.open" {
+		return http.StatusOK, s.connectionsOpen(r)
+	}
+	if own := s.userAuthTest(r, c.Method); own != nil {
+		return http.StatusOK, own
+	}
 	if code := s.authorize(r, a); code != "" {
 		return http.StatusOK, fail(code)
 	}
 	m, known := methods[c.Method]
 	if !known {
 		return http.StatusOK, fail("unknown_method")
+	}
+	if refused := s.checkScopes(c.Method, a); refused != nil {
+		return http.StatusOK, refused
 	}
 	if wait := s.overLimit(c.Method, m.tier, c.Channel); wait > 0 {
 		return http.StatusTooManyRequests, tooMany(wait)
@@ -335,6 +372,16 @@ func (s *Server) base() string {
 		return "http://slack.sim"
 	}
 	return s.o.BaseURL
+}
+
+// Rotate gives the app new secrets; an empty one stays as it is. The old bot token is refused from then on, and no
+// connection is opened for the old app token any more; those that are open stay.
+func (s *Server) Rotate(botToken, signingSecret, appToken string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.o.BotToken = cmp.Or(botToken, s.o.BotToken)
+	s.o.SigningSecret = cmp.Or(signingSecret, s.o.SigningSecret)
+	s.o.AppToken = cmp.Or(appToken, s.o.AppToken)
 }
 
 // authorize checks the token: in the header, or in the form of a form request.

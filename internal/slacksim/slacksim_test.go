@@ -90,6 +90,17 @@ func (a *app) interaction(t *testing.T) slack.InteractionCallback {
 	return cb
 }
 
+// event is the inner event of the last request.
+func (a *app) event(t *testing.T) map[string]any {
+	t.Helper()
+	_, body := a.last(t)
+	var envelope struct{ Event map[string]any }
+	if err := json.Unmarshal([]byte(body), &envelope); err != nil {
+		t.Fatal(err)
+	}
+	return envelope.Event
+}
+
 // world is a workspace with alice and bob, a public channel C1 and a private
 // one C2 with the bot, C3 without it.
 type world struct {

@@ -1,7 +1,9 @@
 package slacksim
 
 import (
+	"context"
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -59,6 +61,25 @@ func (s *Server) AddUser(u User) {
 	}
 	s.users[u.ID] = &u
 	s.changed()
+}
+
+// SetUser changes a person, deactivates one for example, and sends user_change. It fails
+// when there is no such person or the app does not take the event.
+func (s *Server) SetUser(ctx context.Context, id string, f func(*User)) error {
+	s.mu.Lock()
+	old := s.users[id]
+	if old == nil {
+		s.mu.Unlock()
+		return fmt.Errorf("user %s: %w", id, ErrNotThere)
+	}
+	u := *old
+	f(&u)
+	s.users[id] = &u
+	s.changed()
+	now := s.o.Now().Unix()
+	event := map[string]any{"type": "user_change", "user": s.wireUser(&u), "cache_ts": now, "event_ts": s.newTS()}
+	s.mu.Unlock()
+	return s.Event(ctx, event)
 }
 
 // AddChannel adds a channel or replaces the one with that id; messages stay.
@@ -222,11 +243,15 @@ func (s *Server) wireUser(u *User) map[string]any {
 		"id": u.ID, "team_id": u.TeamID, "name": u.Name, "real_name": u.RealName, "deleted": u.Deleted,
 		"is_bot": u.IsBot, "is_admin": u.IsAdmin, "is_owner": false, "is_primary_owner": false,
 		"is_restricted": false, "is_ultra_restricted": false, "is_app_user": false, "tz": "Etc/UTC", "tz_offset": 0,
-		"profile": map[string]any{
-			"real_name": u.RealName, "display_name": u.Name, "email": u.Email, "team": u.TeamID,
-			"real_name_normalized": u.RealName, "display_name_normalized": u.Name,
-		},
 	}
+	profile := map[string]any{
+		"real_name": u.RealName, "display_name": u.Name, "team": u.TeamID,
+		"real_name_normalized": u.RealName, "display_name_normalized": u.Name,
+	}
+	if s.granted(scopeEmail) && u.Email != "" {
+		profile["email"] = u.Email
+	}
+	out["profile"] = profile
 	if u.TeamID != TeamID {
 		out["is_stranger"] = true
 	}
@@ -381,6 +406,9 @@ func (s *Server) conversationsOpen(a args) reply {
 		}
 		if s.users[id].IsBot {
 			return fail("cannot_dm_bot")
+		}
+		if s.users[id].Deleted {
+			return fail("user_disabled")
 		}
 	}
 	c, existed := s.direct(users...)
