@@ -40,12 +40,13 @@ var routes = []route{
 	{"GET", "/user", 0, getUser},
 	{"GET", "/users", 0, listUsers},
 	{"GET", "/users/:user_id", 0, getUserByID},
+	{"GET", "/personal_access_tokens/self", 0, getOwnToken},
 	{"GET", "/version", 0, getVersion},
 	{"GET", "/metadata", 0, getMetadata},
 	{"GET", "/projects", 0, listProjects},
 	{"GET", "/projects/:id", 0, getProject},
 	{"GET", "/projects/:id/members/all", 0, listMembers},
-	{"GET", "/projects/:id/members/all/:user_id", 0, getMember},
+	{"GET", "/projects/:id/members/all/:user_id", 0, getMemberOfAll},
 	{"GET", "/projects/:id/members/:user_id", 0, getMember},
 	{"GET", "/projects/:id/repository/branches", 0, listBranches},
 	{"GET", "/projects/:id/repository/branches/:branch", 0, getBranch},
@@ -68,6 +69,11 @@ var routes = []route{
 	{"POST", "/projects/:id/jobs/:job_id/play", Developer, playJob},
 	{"POST", "/projects/:id/jobs/:job_id/cancel", Developer, cancelJob},
 	{"POST", "/projects/:id/jobs/:job_id/erase", Developer, eraseJob},
+	{"GET", "/projects/:id/merge_requests/:merge_request_iid", 0, getMergeRequest},
+	{"GET", "/projects/:id/merge_requests/:merge_request_iid/notes", 0, listNotes},
+	{"GET", "/projects/:id/merge_requests/:merge_request_iid/notes/:note_id", 0, getNote},
+	{"POST", "/projects/:id/merge_requests/:merge_request_iid/notes", 0, createNote},
+	{"POST", "/projects/:id/merge_requests/:merge_request_iid/discussions/:discussion_id/notes", 0, replyNote},
 	{"GET", "/projects/:id/hooks", Maintainer, listHooks},
 	{"POST", "/projects/:id/hooks", Maintainer, createHook},
 	{"GET", "/projects/:id/hooks/:hook_id", Maintainer, getHook},
@@ -119,6 +125,7 @@ type request struct {
 	params  object // query and body together, as GitLab merges them
 	url     *url.URL
 	user    *User
+	token   string   // with which it was sent
 	project *project // of /projects/:id/...
 	level   int      // the user's access level there
 }
@@ -233,7 +240,7 @@ func readParams(r *http.Request, body []byte) (object, error) {
 	return params, nil
 }
 
-// ServeHTTP answers the REST API below /api/v4 and small pages for people elsewhere.
+// ServeHTTP answers the REST API below /api/v4, OAuth below /oauth, and small pages for people elsewhere.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api/v4")
 	switch {
@@ -241,6 +248,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writePage(w, http.StatusServiceUnavailable, "GitLab is not responding (503)", "<p>We are working on it. Please try again later.</p>")
 	case isAPI:
 		s.serveAPI(w, r, path)
+	case strings.HasPrefix(r.URL.Path, "/oauth/"):
+		s.serveOAuth(w, r)
 	default:
 		s.servePage(w, r)
 	}
@@ -301,7 +310,7 @@ func (s *Server) answer(r *http.Request, t route, vars map[string]string, body [
 
 // open checks who asks and whether they may, in GitLab's order: token, project, role.
 func (s *Server) open(r *http.Request, t route, vars map[string]string, body []byte) (*request, error) {
-	user, err := s.authenticate(r)
+	user, err := s.authenticate(r, t)
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +321,7 @@ func (s *Server) open(r *http.Request, t route, vars map[string]string, body []b
 	if err != nil {
 		return nil, err
 	}
-	q := &request{vars: vars, params: params, url: r.URL, user: user}
+	q := &request{vars: vars, params: params, url: r.URL, user: user, token: tokenOf(r)}
 	if !strings.HasPrefix(t.pattern, "/projects/:id") {
 		return q, nil
 	}
@@ -321,7 +330,12 @@ func (s *Server) open(r *http.Request, t route, vars map[string]string, body []b
 		return nil, failed(http.StatusNotFound, "404 Project Not Found")
 	}
 	q.level = s.level(user, q.project)
-	if q.level < t.level {
+	part, _, _ := strings.Cut(strings.TrimPrefix(t.pattern, "/projects/:id/"), "/")
+	sees := q.project.sees(q.level, part)
+	if part == "merge_requests" && !sees {
+		return nil, failed(http.StatusNotFound, "404 Not found")
+	}
+	if q.level < t.level || !sees {
 		return nil, failed(http.StatusForbidden, "403 Forbidden")
 	}
 	return q, nil

@@ -109,10 +109,13 @@ func (h *hook) alert(now time.Time) string {
 }
 
 // record counts an answer: from the fourth failure in a row on the hook rests for a minute, then two, up to a day; the fortieth
-// switches it off. One success forgets all.
+// switches it off. One success forgets all. A test that fails while the hook rests or is off counts for nothing.
 func (h *hook) record(success bool, now time.Time) {
 	if success {
 		h.RecentFailures, h.backoffs, h.DisabledUntil = 0, 0, time.Time{}
+		return
+	}
+	if h.alert(now) != "executable" {
 		return
 	}
 	h.RecentFailures++
@@ -247,6 +250,11 @@ func testHook(s *Server, r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if !s.mayTest(testKey{project: r.project.ID, user: r.user.ID}) {
+		return reply{}, &apiError{http.StatusTooManyRequests, object{
+			"message": object{"error": "This endpoint has been requested too many times. Try again later."},
+		}}
+	}
 	trigger := r.vars["trigger"]
 	if !slices.Contains(hookEvents, trigger) {
 		return reply{}, invalid("trigger does not have a valid value")
@@ -276,7 +284,8 @@ func (s *Server) sample(p *project, u *User, trigger string) (event string, body
 	case "push_events":
 		return eventPush, s.pushPayload(p, u, "refs/heads/"+p.DefaultBranch, zeroSHA, sha, []*Commit{p.commits[sha]}), ""
 	case "tag_push_events":
-		for name, t := range p.tags {
+		for _, name := range slices.Sorted(maps.Keys(p.tags)) {
+			t := p.tags[name]
 			return eventTagPush, s.pushPayload(p, u, "refs/tags/"+name, zeroSHA, t.target(), []*Commit{p.commits[t.sha]}), ""
 		}
 		return "", nil, "Ensure the project has tags."
@@ -295,8 +304,41 @@ func (s *Server) sample(p *project, u *User, trigger string) (event string, body
 		}
 		return "", nil, "Ensure the project has CI jobs."
 	case "merge_requests_events":
-		mr := MergeRequest{IID: 1, Title: "Sample", SourceBranch: "sample", TargetBranch: p.DefaultBranch}
-		return eventMergeRequest, s.mergeRequestPayload(p, u, mr, "open"), ""
+		return eventMergeRequest, s.mergeRequestPayload(p, u, s.sampleMR(p, u), mrEvent{action: "open"}), ""
+	default:
+		return s.lateSample(p, trigger)
+	}
+}
+
+// sampleMR is a merge request of the project, or one that is made up.
+func (s *Server) sampleMR(p *project, u *User) *mergeRequest {
+	for _, iid := range slices.Sorted(maps.Keys(p.mrs)) {
+		return p.mrs[iid]
+	}
+	mr := s.filled(MergeRequest{IID: 1, Title: "Sample", SourceBranch: "sample", TargetBranch: p.DefaultBranch})
+	return &mergeRequest{MergeRequest: mr, author: u, created: s.now(), updated: s.now()}
+}
+
+// lateSample is sample for notes, deployments and releases.
+func (s *Server) lateSample(p *project, trigger string) (event string, body object, problem string) {
+	switch trigger {
+	case "note_events":
+		for _, iid := range slices.Sorted(maps.Keys(p.mrs)) {
+			if m := p.mrs[iid]; len(m.notes) > 0 {
+				return eventNote, s.notePayload(p, m, m.notes[len(m.notes)-1]), ""
+			}
+		}
+		return "", nil, "Ensure the project has notes."
+	case "deployment_events":
+		if n := len(p.deployments); n > 0 {
+			return eventDeployment, s.deploymentPayload(p, p.deployments[n-1], nil), ""
+		}
+		return "", nil, "Ensure the project has deployments."
+	case "releases_events":
+		if n := len(p.releases); n > 0 {
+			return eventRelease, s.releasePayload(p, p.releases[n-1], "create"), ""
+		}
+		return "", nil, "Ensure the project has releases."
 	default:
 		return "", nil, "The simulator has no sample for " + trigger + "."
 	}

@@ -373,6 +373,7 @@ func TestTestingAHookSendsASample(t *testing.T) {
 	w.push()
 	w.s.CreateTag(w.web.ID, "v1", "main", "dev")
 	for _, event := range []gitlab.ProjectHookEvent{"push_events", "tag_push_events", "pipeline_events", "job_events", "merge_requests_events"} {
+		w.pass(time.Minute) // so many tests at once are too many
 		resp, err := c.TriggerTestProjectHook(w.web.ID, id, event)
 		must(t, err)
 		if resp.StatusCode != 201 {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-const pageHead = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+const pageHead = `<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,"><meta name="viewport" content="width=device-width">
 <title>%[1]s</title><style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 pre{background:#111;color:#eee;padding:1rem;overflow:auto}td{padding:.2rem 1rem .2rem 0}</style></head><body><h1>%[1]s</h1>
 `
@@ -68,7 +68,11 @@ func (s *Server) pageFor(path string) (title, body string) {
 			return name, "<p>" + link(s.web(p)+"/-/commit/"+c.SHA, c.Title) + "</p>"
 		}
 	case "merge_requests":
-		return "Merge request !" + name, "<p>" + link(s.web(p), p.fullName()) + "</p>"
+		return "Merge request !" + name, s.mergeRequestPage(p, id)
+	case "releases":
+		if r := p.release(name); r != nil {
+			return r.Name, "<p>" + html.EscapeString(r.Description) + "</p><p>" + link(s.web(p), p.fullName()) + "</p>"
+		}
 	}
 	return "", ""
 }
@@ -103,6 +107,19 @@ func (s *Server) pipelinePage(pl *pipeline) string {
 	}
 	b.WriteString("</table><p>" + link(s.web(pl.project), pl.project.fullName()) + "</p>")
 	return b.String()
+}
+
+// mergeRequestPage shows a merge request and its comments; one that nobody described has its number only.
+func (s *Server) mergeRequestPage(p *project, iid int64) string {
+	var b strings.Builder
+	if m := p.mrs[iid]; m != nil {
+		fmt.Fprintf(&b, "<p>%s: %s</p><p>%s into %s, by %s</p>", m.State, html.EscapeString(m.Title), html.EscapeString(m.SourceBranch),
+			html.EscapeString(m.TargetBranch), html.EscapeString(m.author.Name))
+		for _, n := range m.notes {
+			fmt.Fprintf(&b, `<p id="note_%d"><strong>%s</strong>: %s</p>`, n.id, html.EscapeString(n.author.Name), html.EscapeString(n.body))
+		}
+	}
+	return b.String() + "<p>" + link(s.web(p), p.fullName()) + "</p>"
 }
 
 // controls are the escape sequences and section marks that a page cannot show.

@@ -147,6 +147,11 @@ func getTrace(s *Server, r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	// Where it prints every variable it is for Developers.
+	debug := slices.ContainsFunc(j.pipeline.variables, func(v Variable) bool { return v.Key == "CI_DEBUG_TRACE" && v.Value == "true" })
+	if debug && r.level < Developer {
+		return reply{}, failed(http.StatusForbidden, "403 Forbidden")
+	}
 	h := http.Header{"Content-Disposition": {fmt.Sprintf("infile; filename=\"%d.log\"", j.id)}}
 	out := reply{code: http.StatusOK, header: h}
 	if j.trace.plain() {

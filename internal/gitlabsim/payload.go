@@ -1,9 +1,6 @@
 package gitlabsim
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 const (
 	eventPush         = "Push Hook"
@@ -11,20 +8,15 @@ const (
 	eventPipeline     = "Pipeline Hook"
 	eventJob          = "Job Hook"
 	eventMergeRequest = "Merge Request Hook"
+	eventNote         = "Note Hook"
+	eventDeployment   = "Deployment Hook"
+	eventRelease      = "Release Hook"
 )
 
 // flagOf names the flag of a hook that lets an event out.
 var flagOf = map[string]string{
 	eventPush: "push_events", eventTagPush: "tag_push_events", eventPipeline: "pipeline_events", eventJob: "job_events",
-	eventMergeRequest: "merge_requests_events",
-}
-
-// MergeRequest is what the simulator knows of one. ID 0 is made from the IID; State "" is opened.
-type MergeRequest struct {
-	ID, IID                    int64
-	Title                      string
-	SourceBranch, TargetBranch string
-	State                      string
+	eventMergeRequest: "merge_requests_events", eventNote: "note_events", eventDeployment: "deployment_events", eventRelease: "releases_events",
 }
 
 func (s *Server) emitPipeline(pl *pipeline) {
@@ -45,51 +37,6 @@ func (s *Server) emitPush(p *project, u *User, ref, before, after string, commit
 		event = eventTagPush
 	}
 	s.emit(p, flagOf[event], event, func() object { return s.pushPayload(p, u, ref, before, after, commits) })
-}
-
-// MergeRequestEvent fires a merge request hook with an action: open, update, merge, close, ... The empty action is left out, as GitLab
-// does for changes by the system.
-func (s *Server) MergeRequestEvent(projectID int64, mr MergeRequest, action, username string) {
-	s.act(func() {
-		p, u := s.mustProject(projectID), s.someUser(username)
-		s.emit(p, flagOf[eventMergeRequest], eventMergeRequest, func() object { return s.mergeRequestPayload(p, u, mr, action) })
-	})
-}
-
-// RunMergeRequestPipeline starts a merge request pipeline: its ref is refs/merge-requests/N/head in the API and the source branch in
-// hooks.
-func (s *Server) RunMergeRequestPipeline(projectID int64, mr MergeRequest, username string) PipelineRef {
-	var ref PipelineRef
-	s.act(func() {
-		p := s.mustProject(projectID)
-		mr = s.filled(mr)
-		ref = s.pipelineFor(p, pipelineSeed{
-			ref: fmt.Sprintf("refs/merge-requests/%d/head", mr.IID), sha: p.resolve(mr.SourceBranch), before: zeroSHA,
-			source: "merge_request_event", user: s.someUser(username), mr: &mr,
-		})
-	})
-	return ref
-}
-
-func (s *Server) filled(mr MergeRequest) MergeRequest {
-	if mr.ID == 0 {
-		mr.ID = s.idBase + 5000 + mr.IID
-	}
-	if mr.State == "" {
-		mr.State = "opened"
-	}
-	return mr
-}
-
-func (s *Server) mergeRequestHook(p *project, mr *MergeRequest) any {
-	if mr == nil {
-		return nil
-	}
-	return object{
-		"id": mr.ID, "iid": mr.IID, "title": mr.Title, "source_branch": mr.SourceBranch, "source_project_id": p.ID,
-		"target_branch": mr.TargetBranch, "target_project_id": p.ID, "state": mr.State, "merge_status": "can_be_merged",
-		"detailed_merge_status": "mergeable", "url": fmt.Sprintf("%s/-/merge_requests/%d", s.web(p), mr.IID),
-	}
 }
 
 func (s *Server) pipelinePayload(pl *pipeline) object {
@@ -232,28 +179,3 @@ func (s *Server) pushPayload(p *project, u *User, ref, before, after string, com
 
 // files is a list that is never null.
 func files(names []string) []string { return append([]string{}, names...) }
-
-func (s *Server) mergeRequestPayload(p *project, u *User, mr MergeRequest, action string) object {
-	mr = s.filled(mr)
-	attributes := object{
-		"id": mr.ID, "iid": mr.IID, "title": mr.Title, "description": "", "state": mr.State, "author_id": u.ID, "assignee_ids": []int64{},
-		"reviewer_ids": []int64{}, "source_branch": mr.SourceBranch, "target_branch": mr.TargetBranch, "source_project_id": p.ID,
-		"target_project_id": p.ID, "created_at": hookTime(s.now()), "updated_at": hookTime(s.now()), "merge_status": "can_be_merged",
-		"detailed_merge_status": "mergeable", "draft": false, "work_in_progress": false, "head_pipeline_id": nil,
-		"last_commit": s.commitHook(p, p.resolve(mr.SourceBranch)), "source": s.projectHook(p, true), "target": s.projectHook(p, true),
-		"url": fmt.Sprintf("%s/-/merge_requests/%d", s.web(p), mr.IID), "system": action == "",
-	}
-	if action != "" {
-		attributes["action"] = action
-	}
-	for _, pl := range p.pipelines {
-		if pl.sha == p.resolve(mr.SourceBranch) && pl.bridge == nil {
-			attributes["head_pipeline_id"] = pl.id
-		}
-	}
-	return object{
-		"object_kind": "merge_request", "event_type": "merge_request", "user": s.userHook(u), "project": s.projectHook(p, true),
-		"repository": s.repositoryHook(p), "object_attributes": attributes, "labels": []object{}, "changes": object{},
-		"assignees": []object{}, "reviewers": []object{},
-	}
-}

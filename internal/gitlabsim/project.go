@@ -26,6 +26,10 @@ type Project struct {
 	DefaultBranch string
 	Visibility    string         // private, internal or public
 	Members       map[string]int // username -> access level 10..50
+	// GroupMembers are those who come by way of the group. The higher of the two levels counts.
+	GroupMembers map[string]int
+	// PrivatePipelines switches the setting "Project-based pipeline visibility" off: then pipelines and jobs are for Reporters and above.
+	PrivatePipelines bool
 	// VariablesRole is ci_pipeline_variables_minimum_override_role: "" or developer, maintainer, owner, no_one_allowed.
 	VariablesRole string
 	// Protected gives the lowest access level that may run pipelines on a branch or tag. Refs that are not listed are free.
@@ -68,6 +72,9 @@ type project struct {
 	branchCI        map[string]ciConfig
 	pipelines       []*pipeline // by id, ascending
 	hooks           []*hook
+	mrs             map[int64]*mergeRequest // by iid
+	deployments     []*deployment
+	releases        []*release
 	iid             int64
 }
 
@@ -91,12 +98,17 @@ func (s *Server) AddProject(p Project) *ProjectHandle {
 	if p.Visibility == "" {
 		p.Visibility = "private"
 	}
-	p.Members, p.Protected = maps.Clone(p.Members), maps.Clone(p.Protected)
+	p.Members, p.GroupMembers, p.Protected = maps.Clone(p.Members), maps.Clone(p.GroupMembers), maps.Clone(p.Protected)
 	if p.Members == nil {
 		p.Members = map[string]int{}
 	}
-	for name := range p.Members {
-		s.someUser(name)
+	if p.GroupMembers == nil {
+		p.GroupMembers = map[string]int{}
+	}
+	for _, members := range []map[string]int{p.Members, p.GroupMembers} {
+		for name := range members {
+			s.someUser(name)
+		}
 	}
 	q := &project{
 		Project: p, created: s.now(), active: s.now(),
@@ -114,6 +126,28 @@ func (s *Server) SetMember(projectID int64, username string, level int) {
 	p := s.mustProject(projectID)
 	s.someUser(username)
 	p.Members[username] = level
+}
+
+// SetGroupMember is SetMember for a membership in the project's group.
+func (s *Server) SetGroupMember(projectID int64, username string, level int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.mustProject(projectID)
+	s.someUser(username)
+	p.GroupMembers[username] = level
+}
+
+// Protect lets only members of at least a level run pipelines on a branch or tag; 0 frees it.
+func (s *Server) Protect(projectID int64, ref string, level int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.mustProject(projectID)
+	if p.Protected == nil {
+		p.Protected = map[string]int{}
+	}
+	if p.Protected[ref] = level; level == 0 {
+		delete(p.Protected, ref)
+	}
 }
 
 // SetVariablesRole changes who may set pipeline variables, see Project.VariablesRole.
@@ -155,7 +189,13 @@ func (s *Server) level(u *User, p *project) int {
 	}
 }
 
+// membership is the level of a member, directly or by the group; 0 for others.
 func (s *Server) membership(u *User, p *project) int {
+	return max(p.direct(u), p.GroupMembers[u.Username])
+}
+
+// direct is the level of those who are members of the project itself.
+func (p *project) direct(u *User) int {
 	if level, listed := p.Members[u.Username]; listed {
 		return level
 	}
@@ -163,6 +203,19 @@ func (s *Server) membership(u *User, p *project) int {
 		return Maintainer
 	}
 	return 0
+}
+
+// sees says whether somebody of a level may read a part of the project: its code and merge requests, which in a private project are not
+// for Guests, or its pipelines and jobs, which the project may keep from them.
+func (p *project) sees(level int, part string) bool {
+	switch part {
+	case "repository", "merge_requests":
+		return level >= Reporter || p.Visibility != "private"
+	case "pipelines", "pipeline", "jobs":
+		return level >= Reporter || !p.PrivatePipelines
+	default:
+		return true
+	}
 }
 
 func (p *project) name() string { return p.Path[strings.LastIndex(p.Path, "/")+1:] }
@@ -224,10 +277,12 @@ func (s *Server) projectSimpleJSON(p *project) object {
 func (s *Server) projectJSON(p *project, viewer *User) object {
 	o := s.projectSimpleJSON(p)
 	o["visibility"], o["archived"], o["empty_repo"], o["jobs_enabled"] = p.Visibility, false, false, true
-	o["builds_access_level"], o["public_jobs"], o["ci_config_path"] = "enabled", true, ""
+	o["builds_access_level"], o["public_jobs"], o["ci_config_path"] = "enabled", !p.PrivatePipelines, ""
 	access := object{"project_access": nil, "group_access": nil}
-	if level := s.membership(viewer, p); level > 0 {
-		access["project_access"] = object{"access_level": level, "notification_level": 3}
+	for name, level := range map[string]int{"project_access": p.direct(viewer), "group_access": p.GroupMembers[viewer.Username]} {
+		if level > 0 {
+			access[name] = object{"access_level": level, "notification_level": 3}
+		}
 	}
 	o["permissions"] = access
 	if s.level(viewer, p) >= Maintainer {
@@ -299,16 +354,26 @@ func (s *Server) memberJSON(u *User, level int) object {
 	return o
 }
 
+// getMember knows members of the project itself; see getMemberOfAll.
 func getMember(s *Server, r *request) (reply, error) {
+	return s.member(r, r.project.direct)
+}
+
+// getMemberOfAll knows those who come by the group too.
+func getMemberOfAll(s *Server, r *request) (reply, error) {
+	return s.member(r, func(u *User) int { return s.membership(u, r.project) })
+}
+
+func (s *Server) member(r *request, levelOf func(*User) int) (reply, error) {
 	id, err := r.id("user_id")
 	if err != nil {
 		return reply{}, err
 	}
 	u := s.userByID(id)
-	if u == nil || s.membership(u, r.project) == 0 {
+	if u == nil || levelOf(u) == 0 {
 		return reply{}, failed(http.StatusNotFound, "404 Not found")
 	}
-	return ok(s.memberJSON(u, s.membership(u, r.project))), nil
+	return ok(s.memberJSON(u, levelOf(u))), nil
 }
 
 func listMembers(s *Server, r *request) (reply, error) {

@@ -38,11 +38,15 @@ type Server struct {
 
 	mu        sync.Mutex
 	url       string
+	version   string
 	counters  map[string]int64
 	eventUUID string // shared by all hooks of one action
 	users     []*User
 	tokens    map[string]*User
 	revoked   map[string]bool
+	facts     map[string]*tokenFacts  // of tokens
+	tests     map[testKey][]time.Time // of hooks
+	oauth     oauthState
 	projects  []*project
 	jobs      map[int64]*job
 	calls     []Call
@@ -62,9 +66,9 @@ func New(o Options) *Server {
 		o.Token = "glpat-sim"
 	}
 	s := &Server{
-		now: o.Now, idBase: o.IDBase, born: o.Now().UnixNano(), url: "https://gitlab.example.com",
+		now: o.Now, idBase: o.IDBase, born: o.Now().UnixNano(), url: "https://gitlab.example.com", version: Version,
 		wake: make(chan struct{}, 1), counters: map[string]int64{}, tokens: map[string]*User{}, revoked: map[string]bool{},
-		jobs: map[int64]*job{}, fired: map[string]int{},
+		facts: map[string]*tokenFacts{}, tests: map[testKey][]time.Time{}, jobs: map[int64]*job{}, fired: map[string]int{},
 		fallback: http.Client{
 			Timeout:       hookTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
