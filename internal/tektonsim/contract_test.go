@@ -54,7 +54,7 @@ func newCluster(t *testing.T, o tektonsim.Options) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.QPS = -1
+	config.QPS, config.ContentType = -1, "application/json" // the simulator reads no protobuf
 	c := &cluster{T: t, sim: sim}
 	if c.kube, err = kubernetes.NewForConfig(config); err != nil {
 		t.Fatal(err)

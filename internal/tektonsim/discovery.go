@@ -4,13 +4,11 @@ import (
 	"net/http"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 )
 
-// discover answers what is served, and 404 for all else.
+// discover answers what is served, and 404 for all else, in plain text as the API server does where it knows no such path.
 func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
 	path := strings.Trim(r.URL.Path, "/")
 	switch path {
@@ -27,7 +25,7 @@ func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
 			writeJSON(w, http.StatusOK, list)
 			return
 		}
-		s.refuse(w, apierrors.NewGenericServerResponse(http.StatusNotFound, strings.ToLower(r.Method), schema.GroupResource{}, "", "404 page not found", 0, true))
+		http.Error(w, "404 page not found", http.StatusNotFound)
 	}
 }
 

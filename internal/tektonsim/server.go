@@ -30,6 +30,8 @@ type Options struct {
 	Pace, LinePace time.Duration
 	// NoTekton leaves Tekton out: its resources are not served.
 	NoTekton bool
+	// TektonVersion is what Tekton says of itself; "": v1.15.0. "-": it says nothing.
+	TektonVersion string
 }
 
 // Server is one simulated cluster. All methods are safe for concurrent use.
@@ -80,6 +82,7 @@ func New(o Options) *Server {
 	}
 	s.tables = newTables(o.NoTekton)
 	s.AddNamespace("default")
+	s.addInfo()
 	return s
 }
 
@@ -93,6 +96,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !s.known(r) {
 		s.refuse(w, apierrors.NewUnauthorized("Unauthorized"))
+		return
+	}
+	if s.serveReview(w, r) {
 		return
 	}
 	q, ok := s.parse(r)

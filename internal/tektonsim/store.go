@@ -44,6 +44,7 @@ func newTables(noTekton bool) []*table {
 	all := []*table{
 		newTable("", "namespaces", "Namespace", func() object { return &corev1.Namespace{} }),
 		newTable("", "pods", "Pod", func() object { return &corev1.Pod{} }),
+		newTable("", "configmaps", "ConfigMap", func() object { return &corev1.ConfigMap{} }),
 		newTable("", "events", "Event", func() object { return &corev1.Event{} }),
 		newTable("apps", "deployments", "Deployment", func() object { return &appsv1.Deployment{} }),
 	}
