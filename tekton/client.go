@@ -34,8 +34,12 @@ type Options struct {
 	GitSecret, RegistrySecret string
 	// NoGitSecret: repositories are cloned without credentials. NoRegistrySecret: images are pushed without.
 	NoGitSecret, NoRegistrySecret bool
-	// CAConfigMap names a ConfigMap with certificates to trust; "": none.
+	// CAConfigMap names a ConfigMap with certificates to trust, as files. "": what CA holds, PEM, is put into one that we keep;
+	// without CA there are none.
 	CAConfigMap string
+	CA          []byte
+	// Proxy is given to the pods of builds.
+	Proxy Proxy
 	// StorageSize and StorageClass are of the volume that a build works in; "5Gi" and "", the cluster's default class.
 	StorageSize, StorageClass string
 	// FSGroup is the group that owns the volume; 0: as the cluster has it.
@@ -60,6 +64,10 @@ type Options struct {
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
+
+// Proxy is how builds reach the outside: the values of HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Whoever may read PipelineRuns
+// reads them, so they must hold no password.
+type Proxy struct{ HTTP, HTTPS, No string }
 
 // deployMargin is what a deployment's PipelineRun may take beyond the rollout: its pod has to start.
 const deployMargin = 5 * time.Minute

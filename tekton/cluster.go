@@ -25,6 +25,9 @@ func (c *Client) StartBuild(ctx context.Context, b kovra.Build) error {
 	if err != nil {
 		return err
 	}
+	if err := c.ensureAuthorities(ctx, run.Namespace); err != nil {
+		return err
+	}
 	return c.start(ctx, run, LabelBuild)
 }
 

@@ -205,7 +205,7 @@ func timeout(d time.Duration) *v1.TimeoutFields {
 // buildPod keeps the Kubernetes API out of the reach of what is built.
 func buildPod(o Options) *pod.PodTemplate {
 	no := false
-	template := &pod.PodTemplate{AutomountServiceAccountToken: &no, EnableServiceLinks: &no}
+	template := &pod.PodTemplate{AutomountServiceAccountToken: &no, EnableServiceLinks: &no, Env: o.Proxy.env()}
 	if o.UserNamespaces {
 		template.HostUsers = &no
 	}
@@ -213,6 +213,17 @@ func buildPod(o Options) *pod.PodTemplate {
 		template.SecurityContext = &corev1.PodSecurityContext{FSGroup: &o.FSGroup}
 	}
 	return template
+}
+
+// env is the proxy in both spellings: programs disagree which they read.
+func (p Proxy) env() []corev1.EnvVar {
+	var list []corev1.EnvVar
+	for _, v := range []corev1.EnvVar{{Name: "HTTP_PROXY", Value: p.HTTP}, {Name: "HTTPS_PROXY", Value: p.HTTPS}, {Name: "NO_PROXY", Value: p.No}} {
+		if v.Value != "" {
+			list = append(list, v, corev1.EnvVar{Name: strings.ToLower(v.Name), Value: v.Value})
+		}
+	}
+	return list
 }
 
 func buildWorkspaces(o Options, secrets []string) []v1.WorkspaceBinding {
@@ -224,9 +235,9 @@ func buildWorkspaces(o Options, secrets []string) []v1.WorkspaceBinding {
 	if !o.NoRegistrySecret {
 		list = append(list, v1.WorkspaceBinding{Name: "registry", Secret: &corev1.SecretVolumeSource{SecretName: o.RegistrySecret}})
 	}
-	if o.CAConfigMap != "" {
+	if name := o.caConfigMap(); name != "" {
 		list = append(list, v1.WorkspaceBinding{Name: "ca", ConfigMap: &corev1.ConfigMapVolumeSource{
-			LocalObjectReference: corev1.LocalObjectReference{Name: o.CAConfigMap},
+			LocalObjectReference: corev1.LocalObjectReference{Name: name},
 		}})
 	}
 	if len(secrets) > 0 {

@@ -48,6 +48,9 @@ func TestPipelineRunsAreAsWritten(t *testing.T) {
 		{"build_full.yaml", func() (*v1.PipelineRun, error) {
 			return tekton.BuildRun(tekton.Options{CAConfigMap: "kovra-ca", StorageSize: "20Gi", StorageClass: "fast", FSGroup: 1000, UserNamespaces: true}, full)
 		}},
+		{"build_behind_a_wall.yaml", func() (*v1.PipelineRun, error) {
+			return tekton.BuildRun(tekton.Options{CA: []byte("PEM"), Proxy: tekton.Proxy{HTTPS: "http://proxy:3128", No: ".example.com"}}, build(7))
+		}},
 		{"build_open.yaml", func() (*v1.PipelineRun, error) {
 			return tekton.BuildRun(tekton.Options{NoGitSecret: true, NoRegistrySecret: true}, build(7))
 		}},

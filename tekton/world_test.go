@@ -28,9 +28,10 @@ const (
 
 // world is a client and the cluster it speaks to.
 type world struct {
-	t   *testing.T
-	sim *tektonsim.Server
-	c   *tekton.Client
+	t          *testing.T
+	sim        *tektonsim.Server
+	c          *tekton.Client
+	kubeconfig string
 }
 
 func newWorld(t *testing.T, o tekton.Options) *world {
@@ -59,7 +60,18 @@ func worldOf(t *testing.T, o tekton.Options, so tektonsim.Options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t, sim, c}
+	return &world{t, sim, c, o.Kubeconfig}
+}
+
+// again is the same cluster, seen by a client with other options.
+func (w *world) again(o tekton.Options) *world {
+	w.t.Helper()
+	o.Kubeconfig = w.kubeconfig
+	c, err := tekton.New(o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &world{w.t, w.sim, c, w.kubeconfig}
 }
 
 func build(id int64) kovra.Build {
