@@ -28,6 +28,13 @@ const (
 	ActionChoose  = "choose"  // value: a whole command line
 	ActionConfirm = "confirm" // value: id of the action that asks
 
+	ActionSubscribe          = "subscribe"           // opens the form; value: the app
+	ActionEditSubscription   = "subscription_edit"   // value: its id
+	ActionRemoveSubscription = "subscription_remove" // value: its id; Slack asks for a confirmation
+
+	ActionWatch      = "watch"       // value: Value
+	ActionWatchBuild = "watch_build" // value: BuildValue
+
 	ActionCancelBuild = "cancel_build"  // value: BuildValue
 	ActionRebuild     = "rebuild"       // value: BuildValue
 	ActionDeploy      = "deploy"        // value: BuildValue
@@ -38,6 +45,11 @@ const (
 	ActionBuilds      = "builds"        // the newest builds; value: Place
 	ActionOlderBuilds = "builds_older"  // value: Place with Before
 	ActionNewerBuilds = "builds_newer"  // value: Place with After
+
+	ActionEnableHooks = "enable_hooks" // of all projects
+
+	ActionHomeApp = "home_app" // in App Home; value, or what was chosen: the app; "": all
+	ActionHomeTab = "home_tab" // in App Home; value: the tab
 
 	// ActionOpen is every button with a URL: Slack opens it, and the click needs an empty answer only.
 	ActionOpen = "open"

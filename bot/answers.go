@@ -24,7 +24,7 @@ const (
 // answerWriter is what answers need of Slack; [Client] has it.
 type answerWriter interface {
 	Respond(ctx context.Context, responseURL string, body any) error
-	Ephemeral(ctx context.Context, channel, user string, blocks []slack.Block, text string) error
+	Ephemeral(ctx context.Context, to Spot, blocks []slack.Block, text string) error
 	Tell(ctx context.Context, user, text string) error
 }
 
@@ -33,14 +33,19 @@ type Answerer struct {
 	db    store
 	slack answerWriter
 	hook  Hook
-	now   func() time.Time
-	log   *slog.Logger
+	// connectURL is where a person signs in at GitLab; nil: nobody can connect.
+	connectURL func(ctx context.Context, p kovra.Person) (string, error)
+
+	now func() time.Time
+	log *slog.Logger
 }
 
 // NewAnswerer returns an answerer; hook is what it tells those who must set up a webhook
-// by hand.
-func NewAnswerer(db *storage.DB, client *Client, hook Hook, now func() time.Time, log *slog.Logger) *Answerer {
-	return &Answerer{db: db, slack: client, hook: hook, now: now, log: log}
+// by hand, connect where somebody signs in at GitLab, nil where nobody can.
+func NewAnswerer(db *storage.DB, client *Client, hook Hook, connect func(context.Context, kovra.Person) (string, error),
+	now func() time.Time, log *slog.Logger,
+) *Answerer {
+	return &Answerer{db: db, slack: client, hook: hook, connectURL: connect, now: now, log: log}
 }
 
 // Reconcile answers the one who asked for an action, once it has ended and nobody waits
@@ -50,9 +55,21 @@ func (w *Answerer) Reconcile(ctx context.Context, action int64) (after time.Dura
 	var a kovra.Action
 	var claimed bool
 	var d Deed
+	connect, err := w.address(ctx, action)
+	if err != nil {
+		return 0, err
+	}
 	err = w.db.Update(ctx, func(tx *storage.Tx) (err error) {
 		claimed = false
-		if a, err = tx.Action(action); err != nil || a.Open() || a.Answered {
+		if a, err = tx.Action(action); err != nil || a.Open() || a.Answered || a.Params.Comment != nil {
+			return err
+		}
+		if a.By.IsOperator() { // the command line looks for itself
+			_, err = tx.ClaimAnswer(action)
+			return err
+		}
+		if a.State == kovra.ActionWaits {
+			claimed, err = w.claimPrompt(tx, a, &d)
 			return err
 		}
 		if after = w.rest(a); after > 0 {
@@ -73,10 +90,43 @@ func (w *Answerer) Reconcile(ctx context.Context, action int64) (after time.Dura
 	if !claimed {
 		return after, nil
 	}
+	d.Connect = connect
 	if err := w.send(ctx, a, RenderAction(d)); err != nil {
 		w.log.WarnContext(ctx, "could not send a late answer", "action", a.ID, "err", err)
 	}
 	return 0, nil
+}
+
+// address is where the person of an action signs in at GitLab, if it waits for that. It is found before the prompt is
+// claimed: without it nobody would ask them any more.
+func (w *Answerer) address(ctx context.Context, action int64) (string, error) {
+	if w.connectURL == nil {
+		return "", nil
+	}
+	var a kovra.Action
+	err := w.db.Read(ctx, func(tx *storage.Tx) (err error) {
+		a, err = tx.Action(action)
+		return orMissing(err)
+	})
+	if err != nil || a.State != kovra.ActionWaits || a.Answered || a.Params.Comment != nil {
+		return "", err
+	}
+	address, err := w.connectURL(ctx, a.By)
+	if err != nil {
+		return "", fmt.Errorf("address to connect at: %w", err)
+	}
+	return address, nil
+}
+
+// claimPrompt claims that a person is asked to connect, unless a request still waits to do so.
+func (w *Answerer) claimPrompt(tx *storage.Tx, a kovra.Action, d *Deed) (claimed bool, err error) {
+	if !a.Late && kovra.Left(a.CreatedAt, answerGrace, w.now()) > 0 {
+		return false, nil
+	}
+	if *d, err = readDeed(tx, a, w.hook); err != nil {
+		return false, err
+	}
+	return tx.ClaimPrompt(a.ID)
 }
 
 // rest is how long the answer is still left to others.
@@ -84,7 +134,7 @@ func (w *Answerer) rest(a kovra.Action) time.Duration {
 	if a.Late {
 		return 0
 	}
-	return max(a.FinishedAt.Add(answerGrace).Sub(w.now()), 0)
+	return kovra.Left(a.FinishedAt, answerGrace, w.now())
 }
 
 // send takes the way that is still open: the address that came with the request, a
@@ -97,7 +147,7 @@ func (w *Answerer) send(ctx context.Context, a kovra.Action, answer Answer) erro
 		}
 	}
 	if a.Channel != "" {
-		err := w.slack.Ephemeral(ctx, a.Channel, a.By.ID, answer.Blocks, answer.Text)
+		err := w.slack.Ephemeral(ctx, Spot{a.Channel, a.Params.Thread, a.By.ID}, answer.Blocks, answer.Text)
 		if !nothingShown(err) {
 			return err
 		}

@@ -53,7 +53,7 @@ func (s *stage) late(action int64) {
 // answer does what the loop does with one action, and returns how long it asks to wait.
 func (s *stage) answer(action int64) time.Duration {
 	s.t.Helper()
-	w := NewAnswerer(s.db, s.client, Hook{}, time.Now, quiet())
+	w := NewAnswerer(s.db, s.client, Hook{}, nil, time.Now, quiet())
 	after, err := w.Reconcile(s.t.Context(), action)
 	if err != nil {
 		s.t.Fatal(err)
@@ -162,7 +162,7 @@ func TestAnswererSaysWhenItCannotClaim(t *testing.T) {
 		a := s.ask(nil)
 		s.end(a)
 		s.late(a)
-		w := NewAnswerer(s.db, s.client, Hook{}, time.Now, quiet())
+		w := NewAnswerer(s.db, s.client, Hook{}, nil, time.Now, quiet())
 		w.db = crashingStore{s.db, &crash{left: 1, err: unclear}}
 		if _, err := w.Reconcile(t.Context(), a); err == nil {
 			t.Error("no error though nothing could be claimed")
@@ -195,4 +195,29 @@ func TestReadDeedTakesWhatThereIs(t *testing.T) {
 // takesCommands is an app that answers every command with nothing and remembers its response_url.
 func takesCommands(got func(responseURL string)) http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got(r.PostFormValue("response_url")) })
+}
+
+// TestCommandLineIsNotAnswered: it looks for itself what became of its wish, so nothing is said in Slack, and nothing is left to say.
+func TestCommandLineIsNotAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		ci, err := kovra.Operator("ci")
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := s.ask(func(a *kovra.Action) { a.By, a.ReplyURL = ci, "" })
+		s.end(id)
+		before := len(s.sim.Calls())
+		if after := s.answer(id); after != 0 {
+			t.Errorf("it waits %v", after)
+		}
+		if n := len(s.sim.Calls()) - before; n != 0 {
+			t.Errorf("%d calls of Slack", n)
+		}
+		for ref, err := range s.db.Dirty(t.Context()) {
+			if err != nil || ref.Kind == kovra.RefAnswer {
+				t.Errorf("left to be done: %v, %v", ref, err)
+			}
+		}
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/slack-go/slack"
@@ -38,10 +39,13 @@ const (
 
 // ClientOptions say how to reach Slack.
 type ClientOptions struct {
-	Token string           // of the bot
+	Token func() string    // of the bot; asked for before each call, so that it may change
 	API   string           // address of the Web API; "": Slack's own
 	HTTP  *http.Client     // nil: a plain one
 	Now   func() time.Time // nil: the system's clock
+	// Counted, if set, is told how every call ended, for metrics: ok; limited, Slack answered 429; refused, another no;
+	// failed, no answer or none that can be used. Both words come from small fixed sets. It is called concurrently and must not block.
+	Counted func(method, outcome string)
 }
 
 // Client speaks Slack's Web API. It never repeats a call by itself. Its methods may be
@@ -50,16 +54,21 @@ type ClientOptions struct {
 // given without asking Slack as long as Slack told us to wait; [kovra.Unavailable],
 // nothing has happened; [kovra.Unclear], it may have happened.
 type Client struct {
-	api   *slack.Client
-	base  *url.URL
-	token string
-	http  *http.Client
-	now   func() time.Time
-	gate  gate
+	base    *url.URL
+	token   func() string
+	counted func(method, outcome string)
+	http    *http.Client
+	now     func() time.Time
+	gate    gate
+
+	// clocksAgree: the times at which we posted say where in a history a message can be.
+	clocksAgree atomic.Bool
 
 	mu   sync.Mutex
 	self kovra.Workspace
 }
+
+func (c *Client) wire() wire { return wire{http: c.http, now: c.now, clocksAgree: &c.clocksAgree} }
 
 // NewClient returns a client; it calls nobody yet. It fails for an address that is none.
 func NewClient(o ClientOptions) (*Client, error) {
@@ -76,23 +85,38 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if err != nil || base.Host == "" {
 		return nil, fmt.Errorf("address of Slack's API %q is no URL", o.API)
 	}
-	c := &Client{base: base, token: o.Token, now: o.Now}
+	if o.Counted == nil {
+		o.Counted = func(string, string) {}
+	}
+	c := &Client{base: base, token: o.Token, now: o.Now, counted: o.Counted}
 	bounded := *o.HTTP
 	// A redirect would take a message or a token to where nobody meant it to go.
 	bounded.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.http = &bounded
-	c.api = slack.New(o.Token, slack.OptionAPIURL(base.String()), slack.OptionHTTPClient(wire{c.http}))
+	c.clocksAgree.Store(true)
 	return c, nil
 }
 
+// api is the SDK with the token as it is now; it holds nothing else, so it is cheap to make.
+func (c *Client) api() *slack.Client {
+	return slack.New(c.token(), slack.OptionAPIURL(c.base.String()), slack.OptionHTTPClient(c.wire()))
+}
+
 // wire bounds what is read of an answer and mends a rate limit without a time.
-type wire struct{ http *http.Client }
+type wire struct {
+	http        *http.Client
+	now         func() time.Time
+	clocksAgree *atomic.Bool // Slack's and ours, as its newest answer tells; not so before one that says it
+}
 
 // Do sends one request.
 func (w wire) Do(req *http.Request) (*http.Response, error) {
 	res, err := w.http.Do(req) //nolint:gosec // G704: a response_url has passed isSlack; all else goes to the configured API
 	if err != nil {
 		return nil, err
+	}
+	if at, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		w.clocksAgree.Store(at.Sub(w.now()).Abs() < clockSkew/2)
 	}
 	res.Body = struct {
 		io.Reader
@@ -115,6 +139,7 @@ func (c *Client) do(ctx context.Context, m slackCall, run func(context.Context) 
 	bounded, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
 	err := m.translate(run(bounded))
+	c.counted(m.name, outcomeOf(err))
 	if e, ok := errors.AsType[*kovra.Error](err); ok && e.Retry > 0 {
 		c.gate.shut(m.key(), c.now().Add(e.Retry))
 	}
@@ -137,10 +162,7 @@ func (c *Client) Post(ctx context.Context, channel, threadTS string, m Message, 
 	options := append(
 		contentOptions(m),
 		slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl(),
-		slack.MsgOptionMetadata(slack.SlackMetadata{
-			EventType:    nonceEvent,
-			EventPayload: map[string]any{"nonce": nonce, "slot": m.Slot},
-		}),
+		metadata(m, nonce),
 	)
 	if threadTS != "" {
 		options = append(options, slack.MsgOptionTS(threadTS))
@@ -155,7 +177,7 @@ func (c *Client) post(ctx context.Context, channel string, options ...slack.MsgO
 	m := effectOn("chat.postMessage", channel)
 	m.gated = channel
 	err = c.do(ctx, m, func(ctx context.Context) (err error) {
-		_, ts, err = c.api.PostMessageContext(ctx, channel, options...)
+		_, ts, err = c.api().PostMessageContext(ctx, channel, options...)
 		if err == nil && ts == "" {
 			err = errors.New("an answer without a message")
 		}
@@ -164,139 +186,64 @@ func (c *Client) post(ctx context.Context, channel string, options ...slack.MsgO
 	return ts, err
 }
 
+// metadata is what no reader sees of a message: the nonce of its post, and what it is, which outlives the database that
+// knows the nonce. Everybody in the channel can ask Slack for it.
+func metadata(m Message, nonce string) slack.MsgOption {
+	payload := map[string]any{"slot": m.Slot, "of": m.Of}
+	if nonce != "" {
+		payload["nonce"] = nonce
+	}
+	return slack.MsgOptionMetadata(slack.SlackMetadata{EventType: nonceEvent, EventPayload: payload})
+}
+
 // content is what post and update share. Both are always given: an update without
 // blocks would leave the old ones.
 func contentOptions(m Message) []slack.MsgOption {
 	return []slack.MsgOption{slack.MsgOptionText(m.Text, false), slack.MsgOptionBlocks(m.Blocks...)}
 }
 
-// Update replaces what a message says. Class: by id; it can be repeated.
+// Update replaces what a message says; what it is stays in its metadata. Class: by id; it can be repeated.
 func (c *Client) Update(ctx context.Context, channel, ts string, m Message) error {
 	return c.do(ctx, effectOn("chat.update", channel), func(ctx context.Context) error {
-		_, _, _, err := c.api.UpdateMessageContext(ctx, channel, ts, contentOptions(m)...)
+		_, _, _, err := c.api().UpdateMessageContext(ctx, channel, ts, append(contentOptions(m), metadata(m, ""))...)
 		return err
 	})
-}
-
-// FindNonce looks for the message that was posted with nonce at about the time since,
-// among the replies to threadTS, or in the channel if that is "". Not found means that
-// it does not exist; an error, that nothing is known.
-func (c *Client) FindNonce(ctx context.Context, channel, threadTS, nonce string, since time.Time) (string, bool, error) {
-	name, form := "conversations.history", url.Values{}
-	if threadTS != "" {
-		name = "conversations.replies"
-		form.Set("ts", threadTS)
-	}
-	form.Set("channel", channel)
-	form.Set("limit", strconv.Itoa(pageSize))
-	form.Set("include_all_metadata", "true")
-	form.Set("inclusive", "true")
-	form.Set("oldest", slackTime(since.Add(-clockSkew)))
-	// The message is not younger than its call, so a long outage costs no pages.
-	form.Set("latest", slackTime(since.Add(callTimeout+clockSkew)))
-	m := slackCall{name: name, channel: channel, timeout: callTimeout}
-	for range maxPages {
-		var page historyPage
-		if err := c.do(ctx, m, func(ctx context.Context) error { return c.ask(ctx, m, form, &page) }); err != nil {
-			return "", false, err
-		}
-		for _, msg := range page.Messages {
-			if msg.Metadata.EventType == nonceEvent && msg.Metadata.EventPayload.Nonce == nonce {
-				return msg.TS, true, nil
-			}
-		}
-		if page.ResponseMetadata.NextCursor == "" {
-			return "", false, nil
-		}
-		form.Set("cursor", page.ResponseMetadata.NextCursor)
-	}
-	return "", false, m.lost(errors.New("too many messages to look through"))
-}
-
-func slackTime(t time.Time) string {
-	return fmt.Sprintf("%d.%06d", t.Unix(), t.Nanosecond()/1000)
-}
-
-// historyPage is the part of a page of messages that matters. It is decoded here, not
-// by the SDK: what other people's messages hold must not be able to break the look-up.
-type historyPage struct {
-	OK       bool   `json:"ok"`
-	Error    string `json:"error"`
-	Messages []struct {
-		TS       string `json:"ts"`
-		Metadata struct {
-			EventType    string       `json:"event_type"`
-			EventPayload noncePayload `json:"event_payload"`
-		} `json:"metadata"`
-	} `json:"messages"`
-	ResponseMetadata struct {
-		NextCursor string `json:"next_cursor"`
-	} `json:"response_metadata"`
-}
-
-// noncePayload is our metadata; that of other apps, whatever it holds, is read as empty.
-type noncePayload struct{ Nonce string }
-
-// UnmarshalJSON never fails.
-func (p *noncePayload) UnmarshalJSON(raw []byte) error {
-	var v struct {
-		Nonce any `json:"nonce"`
-	}
-	_ = json.Unmarshal(raw, &v) // not ours
-	p.Nonce, _ = v.Nonce.(string)
-	return nil
-}
-
-// ask calls a method that takes a form and decodes a page of messages.
-func (c *Client) ask(ctx context.Context, m slackCall, form url.Values, page *historyPage) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(m.name).String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		return err // unreachable: the address was parsed before
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	res, err := wire{c.http}.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	switch {
-	case res.StatusCode == http.StatusTooManyRequests:
-		seconds, _ := strconv.Atoi(res.Header.Get("Retry-After"))
-		return m.busy(time.Duration(max(seconds, 1)) * time.Second)
-	case res.StatusCode != http.StatusOK:
-		return slack.StatusCodeError{Code: res.StatusCode, Status: res.Status}
-	}
-	if err := json.NewDecoder(res.Body).Decode(page); err != nil {
-		return fmt.Errorf("decode answer: %w", err)
-	}
-	if !page.OK {
-		return m.refuse(page.Error)
-	}
-	return nil
 }
 
 // Tell sends a person a direct message. Class: at most once; the caller must not
 // repeat it.
 func (c *Client) Tell(ctx context.Context, user, text string) error {
-	var channel *slack.Channel
-	err := c.do(ctx, effectOn("conversations.open", ""), func(ctx context.Context) (err error) {
-		channel, _, _, err = c.api.OpenConversationContext(ctx, &slack.OpenConversationParameters{Users: []string{user}})
-		return err
-	})
+	channel, err := c.Direct(ctx, user)
 	if err != nil {
 		return err
 	}
-	_, err = c.post(ctx, channel.ID, slack.MsgOptionText(text, false), slack.MsgOptionDisableLinkUnfurl())
+	_, err = c.post(ctx, channel, slack.MsgOptionText(text, false), slack.MsgOptionDisableLinkUnfurl())
 	return err
 }
 
+// Direct returns the channel in which the bot and a person talk alone. Class: by id; it can be repeated.
+func (c *Client) Direct(ctx context.Context, user string) (string, error) {
+	var channel *slack.Channel
+	err := c.do(ctx, effectOn("conversations.open", ""), func(ctx context.Context) (err error) {
+		channel, _, _, err = c.api().OpenConversationContext(ctx, &slack.OpenConversationParameters{Users: []string{user}})
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return channel.ID, nil
+}
+
 // Ephemeral shows a message to one member of a channel. Class: at most once.
-func (c *Client) Ephemeral(ctx context.Context, channel, user string, blocks []slack.Block, text string) error {
-	m := effectOn("chat.postEphemeral", channel)
-	m.gated = channel
+func (c *Client) Ephemeral(ctx context.Context, to Spot, blocks []slack.Block, text string) error {
+	m := effectOn("chat.postEphemeral", to.Channel)
+	m.gated = to.Channel
+	options := contentOptions(Message{Text: text, Blocks: blocks})
+	if to.Thread != "" {
+		options = append(options, slack.MsgOptionTS(to.Thread))
+	}
 	return c.do(ctx, m, func(ctx context.Context) error {
-		_, err := c.api.PostEphemeralContext(ctx, channel, user, contentOptions(Message{Text: text, Blocks: blocks})...)
+		_, err := c.api().PostEphemeralContext(ctx, to.Channel, to.User, options...)
 		return err
 	})
 }
@@ -336,7 +283,7 @@ func (c *Client) respond(ctx context.Context, m slackCall, to *url.URL, body []b
 		return m.refuse("unsafe_address") // unreachable: the address was parsed before
 	}
 	req.Header.Set("Content-Type", "application/json")
-	res, err := wire{c.http}.Do(req)
+	res, err := c.wire().Do(req)
 	if err != nil {
 		return err
 	}
@@ -356,7 +303,7 @@ func (c *Client) respond(ctx context.Context, m slackCall, to *url.URL, body []b
 // seconds, and returns the id of the view.
 func (c *Client) OpenView(ctx context.Context, trigger string, view slack.ModalViewRequest) (string, error) {
 	return c.view(ctx, "views.open", func(ctx context.Context) (*slack.ViewResponse, error) {
-		return c.api.OpenViewContext(ctx, trigger, view)
+		return c.api().OpenViewContext(ctx, trigger, view)
 	})
 }
 
@@ -364,7 +311,7 @@ func (c *Client) OpenView(ctx context.Context, trigger string, view slack.ModalV
 // was told of; "" replaces it anyway. Class: by id.
 func (c *Client) UpdateView(ctx context.Context, id, hash string, view slack.ModalViewRequest) error {
 	_, err := c.view(ctx, "views.update", func(ctx context.Context) (*slack.ViewResponse, error) {
-		return c.api.UpdateViewContext(ctx, view, "", hash, id)
+		return c.api().UpdateViewContext(ctx, view, "", hash, id)
 	})
 	return err
 }
@@ -386,7 +333,7 @@ func (c *Client) view(ctx context.Context, name string, call func(context.Contex
 func (c *Client) Join(ctx context.Context, channel string) error {
 	m := boundedRead("conversations.join", channel)
 	return c.do(ctx, m, func(ctx context.Context) error {
-		_, _, _, err := c.api.JoinConversationContext(ctx, channel)
+		_, _, _, err := c.api().JoinConversationContext(ctx, channel)
 		return err
 	})
 }
@@ -395,7 +342,7 @@ func (c *Client) Join(ctx context.Context, channel string) error {
 // is not in is a [Refusal]: Slack does not even say that it exists.
 func (c *Client) Member(ctx context.Context, channel string) (member bool, err error) {
 	err = c.do(ctx, boundedRead("conversations.info", channel), func(ctx context.Context) error {
-		info, err := c.api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
+		info, err := c.api().GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
 		if err == nil {
 			member = info.IsMember
 		}
@@ -409,7 +356,7 @@ func (c *Client) Member(ctx context.Context, channel string) (member bool, err e
 func (c *Client) Shared(ctx context.Context, channel string) (shared bool, err error) {
 	var info *slack.Channel
 	err = c.do(ctx, boundedRead("conversations.info", channel), func(ctx context.Context) (err error) {
-		info, err = c.api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
+		info, err = c.api().GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
 		return err
 	})
 	if err != nil {
@@ -434,7 +381,7 @@ func (c *Client) Members(ctx context.Context, channel string) ([]string, error) 
 	for range maxPages {
 		var page []string
 		err := c.do(ctx, m, func(ctx context.Context) (err error) {
-			page, params.Cursor, err = c.api.GetUsersInConversationContext(ctx, params)
+			page, params.Cursor, err = c.api().GetUsersInConversationContext(ctx, params)
 			return err
 		})
 		if err != nil {
@@ -448,34 +395,6 @@ func (c *Client) Members(ctx context.Context, channel string) ([]string, error) 
 	return nil, m.lost(errors.New("too many members"))
 }
 
-// User returns what Slack says of a person.
-func (c *Client) User(ctx context.Context, id string) (kovra.SlackUser, error) {
-	self, err := c.Self(ctx)
-	if err != nil {
-		return kovra.SlackUser{}, err
-	}
-	var u *slack.User
-	err = c.do(ctx, boundedRead("users.info", ""), func(ctx context.Context) (err error) {
-		u, err = c.api.GetUserInfoContext(ctx, id)
-		return err
-	})
-	if err != nil {
-		return kovra.SlackUser{}, err
-	}
-	name := u.Profile.DisplayName
-	for _, other := range []string{u.RealName, u.Name} {
-		if name == "" {
-			name = other
-		}
-	}
-	return kovra.SlackUser{
-		ID: u.ID, Name: name, Team: u.TeamID, Enterprise: u.Enterprise.EnterpriseID,
-		Admin:   u.IsAdmin || u.IsOwner || u.IsPrimaryOwner,
-		Bot:     u.IsBot || u.IsWorkflowBot || u.IsConnectorBot,
-		Foreign: !self.Knows(u.TeamID, u.Enterprise.EnterpriseID),
-	}, nil
-}
-
 // Self returns the workspace and who the bot is in it. It is asked until it worked once.
 func (c *Client) Self(ctx context.Context) (kovra.Workspace, error) {
 	c.mu.Lock()
@@ -485,7 +404,7 @@ func (c *Client) Self(ctx context.Context) (kovra.Workspace, error) {
 		return self, nil
 	}
 	err := c.do(ctx, boundedRead("auth.test", ""), func(ctx context.Context) error {
-		res, err := c.api.AuthTestContext(ctx)
+		res, err := c.api().AuthTestContext(ctx)
 		if err == nil {
 			self = kovra.Workspace{Team: res.TeamID, Enterprise: res.EnterpriseID, Bot: res.UserID}
 		}

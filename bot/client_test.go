@@ -46,14 +46,6 @@ func TestClientPostsAndFinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Update(ctx, "C1", card, say("new")); err != nil {
-		t.Fatal(err)
-	}
-	m, _ := sim.Message("C1", card)
-	r, _ := sim.Message("C1", reply)
-	if m.Text != "new" || m.Edits != 1 || r.ThreadTS != card || !r.Broadcast {
-		t.Errorf("card %+v, reply %+v", m, r)
-	}
 	tests := []struct {
 		thread, nonce string
 		since         time.Time
@@ -70,6 +62,61 @@ func TestClientPostsAndFinds(t *testing.T) {
 		if ts != tt.want || found != (tt.want != "") || err != nil {
 			t.Errorf("FindNonce(%q, %q) = %q, %v, %v; want %q", tt.thread, tt.nonce, ts, found, err, tt.want)
 		}
+	}
+	if err := c.Update(ctx, "C1", card, say("new")); err != nil {
+		t.Fatal(err)
+	}
+	m, _ := sim.Message("C1", card)
+	r, _ := sim.Message("C1", reply)
+	if m.Text != "new" || m.Edits != 1 || r.ThreadTS != card || !r.Broadcast {
+		t.Errorf("card %+v, reply %+v", m, r)
+	}
+}
+
+// TestClientFindsOurs: messages are known by what they are, also after an edit, if they are ours and of that time.
+func TestClientFindsOurs(t *testing.T) {
+	sim, c := simWith(t, slacksim.Options{})
+	ctx := t.Context()
+	of := func(what, text string) Message {
+		m := say(text)
+		m.Of = what
+		return m
+	}
+	card, err := c.Post(ctx, "C1", "", of("run/7/1", "card"), "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Post(ctx, "C1", "", say("of an older version"), "n2"); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := c.Post(ctx, "C1", card, of("run/7/1", "reply"), "n3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Update(ctx, "C1", card, of("run/7/1", "edited")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sim.Say("U1", "C1", "", "hello"); err != nil {
+		t.Fatal(err)
+	}
+	now, key := time.Now(), messageKey("run/7/1", kovra.SlotCard)
+	for _, tt := range []struct {
+		thread   string
+		from, to time.Time
+		want     map[string]string
+	}{
+		{"", now, now, map[string]string{key: card}},
+		{card, now, now, map[string]string{key: card}}, // the parent leads the replies, of which it is the oldest
+		{"", now.Add(time.Hour), now.Add(2 * time.Hour), map[string]string{}},
+		{"", now.Add(-2 * time.Hour), now.Add(-time.Hour), map[string]string{}},
+	} {
+		got, whole, err := c.Ours(ctx, "C1", tt.thread, tt.from, tt.to)
+		if diff := cmp.Diff(tt.want, got); diff != "" || !whole || err != nil {
+			t.Errorf("in %q from %v to %v: %v, %v (-want +got):\n%s", tt.thread, tt.from, tt.to, whole, err, diff)
+		}
+	}
+	if reply == card {
+		t.Error("one message")
 	}
 }
 
@@ -103,7 +150,7 @@ func answers(t *testing.T, status int, body string, header ...string) *Client {
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(body))
 	})
-	c, err := NewClient(ClientOptions{Token: "xoxb-secret", API: "http://slack.test/api", HTTP: &http.Client{Transport: slacksim.HandlerTransport(h)}})
+	c, err := NewClient(ClientOptions{Token: fixed("xoxb-secret"), API: "http://slack.test/api", HTTP: &http.Client{Transport: slacksim.HandlerTransport(h)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +224,7 @@ func TestClientTellsNetworkErrorsApart(t *testing.T) {
 		{context.DeadlineExceeded, kovra.Unclear},
 	}
 	for _, tt := range tests {
-		c, err := NewClient(ClientOptions{Token: "xoxb-secret", HTTP: &http.Client{Transport: failingTransport{tt.err}}})
+		c, err := NewClient(ClientOptions{Token: fixed("xoxb-secret"), HTTP: &http.Client{Transport: failingTransport{tt.err}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,7 +378,7 @@ func TestClientReadsAllMembers(t *testing.T) {
 func TestClientSpeaksPrivately(t *testing.T) {
 	sim, c := simWith(t, slacksim.Options{})
 	ctx := t.Context()
-	if err := c.Ephemeral(ctx, "C1", "U1", []slack.Block{section("psst")}, "psst"); err != nil {
+	if err := c.Ephemeral(ctx, Spot{Channel: "C1", User: "U1"}, []slack.Block{section("psst")}, "psst"); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Tell(ctx, "U1", "hello"); err != nil {
@@ -354,7 +401,7 @@ func TestClientSpeaksPrivately(t *testing.T) {
 // A response_url passes through forms and storage: whatever it says, nobody but Slack is called.
 func TestClientRespondsToNobodyButSlack(t *testing.T) {
 	called := false
-	c, err := NewClient(ClientOptions{API: "http://slack.sim:8080/api/", HTTP: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+	c, err := NewClient(ClientOptions{Token: fixed(""), API: "http://slack.sim:8080/api/", HTTP: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 		called = true
 		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 	})}})
@@ -453,5 +500,57 @@ func TestClientGivesUpOnEndlessPages(t *testing.T) {
 	}
 	if _, err := c.Members(t.Context(), "C1"); kovra.KindOf(err) != kovra.Unavailable {
 		t.Errorf("Members: %v", err)
+	}
+}
+
+// TestClientCountsCalls: each call that was made, by its method and end; one that is held back was not made.
+func TestClientCountsCalls(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		body   string
+		want   []string
+	}{
+		{200, `{"ok":true,"ts":"1.2"}`, []string{"chat.update ok", "chat.update ok"}},
+		{200, `{"ok":false,"error":"channel_not_found"}`, []string{"chat.update refused", "chat.update refused"}},
+		{200, `{"ok":false,"error":"internal_error"}`, []string{"chat.update failed", "chat.update failed"}},
+		{200, `{"ok":false,"error":"ratelimited"}`, []string{"chat.update limited"}},
+		{429, ``, []string{"chat.update limited"}},
+		{503, ``, []string{"chat.update failed", "chat.update failed"}},
+	} {
+		c := answers(t, tt.status, tt.body)
+		var got []string
+		c.counted = func(method, outcome string) { got = append(got, method+" "+outcome) }
+		for range 2 {
+			_ = c.Update(t.Context(), "C1", "1.2", say("x"))
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%d %s: counted %v, want %v", tt.status, tt.body, got, tt.want)
+		}
+	}
+}
+
+// fixed is a token that never changes.
+func fixed(token string) func() string { return func() string { return token } }
+
+// TestClientTokenMayChange: the next call is made with the token as it is then, whoever makes it, the SDK or we.
+func TestClientTokenMayChange(t *testing.T) {
+	sim, _ := simWith(t, slacksim.Options{})
+	token := "xoxb-sim"
+	c, err := NewClient(ClientOptions{Token: func() string { return token }, API: "http://slack.sim/api/", HTTP: sim.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sim.Rotate("xoxb-new", "", "")
+	_, err = c.Post(t.Context(), "C1", "", say("card"), "n1")
+	if r, refused := errors.AsType[*Refusal](err); !refused || r.Code != "invalid_auth" || r.Permanent {
+		t.Errorf("with the old token: %v; want a refusal that may pass", err)
+	}
+	token = "xoxb-new"
+	ts, err := c.Post(t.Context(), "C1", "", say("card"), "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, found, err := c.FindNonce(t.Context(), "C1", "", "n1", time.Now()); got != ts || !found || err != nil {
+		t.Errorf("FindNonce = %q, %v, %v; want %q", got, found, err, ts)
 	}
 }

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"fmt"
 	"strings"
 
 	"kovra.dev/chatops/internal/kovra"
@@ -37,6 +38,11 @@ const (
 	VerbSubscriptions = "subscriptions"
 	VerbLogs          = "logs"
 	VerbAudit         = "audit"
+	VerbConnect       = "connect"
+	VerbDisconnect    = "disconnect"
+	VerbNotify        = "notify"
+	VerbWhy           = "why"
+	VerbHooks         = "hooks"
 
 	// Of builds; list, cancel and log are verbs of theirs, too.
 	VerbTrigger  = "trigger"
@@ -58,11 +64,13 @@ type Command struct {
 	Group string
 	Verb  string
 	// Words are the positional words; [Command.Resolve] tells apps, refs and ids apart.
-	Words     []string
-	Vars      []Var
-	Inputs    []Var
-	Broadcast kovra.Broadcast // "": not said
-	Sure      bool            // a question is answered beforehand, with --yes
+	Words  []string
+	Vars   []Var
+	Inputs []Var
+	Filter kovra.Filter // what a channel is to hear; Broadcast "": not said
+	// Subscription is the one that is meant; 0: none is named.
+	Subscription int64
+	Sure         bool // a question is answered beforehand, with --yes
 }
 
 // WithApp returns the command with the app named first, for an answer that asks which one is meant.
@@ -89,9 +97,10 @@ func (c Command) typed() string {
 	for _, v := range c.Inputs {
 		parts = append(parts, inputPrefix+v.Key+"="+quote(v.Value, false))
 	}
-	if c.Broadcast != "" {
-		parts = append(parts, broadcastPrefix+string(c.Broadcast))
+	if c.Subscription != 0 {
+		parts = append(parts, fmt.Sprintf("#%d", c.Subscription))
 	}
+	parts = append(parts, filterWords(c.Filter)...)
 	if c.Sure {
 		parts = append(parts, sureWord)
 	}
@@ -124,16 +133,19 @@ type spec struct {
 type shape int
 
 const (
-	shapeNone     shape = iota
-	shapeRef            // [app] [ref]
-	shapePipeline       // [app] <pipeline>
-	shapeJob            // [app] <job>
-	shapeApp            // [app], the channel's if left out
-	shapeMaybeApp       // [app], all if left out
-	shapeNewApp         // <app> that need not exist
-	shapeLink           // <app> <project>
-	shapeSwitch         // [on|off]
-	shapeBuild          // [app] <build>
+	shapeNone        shape = iota
+	shapeRef               // [app] [ref]
+	shapePipeline          // [app] <pipeline>
+	shapeJob               // [app] <job>
+	shapeApp               // [app], the channel's if left out
+	shapeMaybeApp          // [app], all if left out
+	shapeNewApp            // <app> that need not exist
+	shapeLink              // <app> <project>
+	shapeSwitch            // [on|off]
+	shapeBuild             // [app] <build>
+	shapeNotify            // [me] failures|all|off
+	shapeWhy               // <action> [app]
+	shapeUnsubscribe       // [app], or a subscription
 )
 
 // specs are all commands, in the order in which help shows them.
@@ -161,11 +173,16 @@ var specs = []spec{
 	{GroupKovra, VerbApp, "<app>", "/kovra app web", 0, 1, shapeApp, ""},
 	{GroupKovra, VerbAppCreate, "<app>", "/kovra app create web", 1, 1, shapeNewApp, "What is the app to be called?"},
 	{GroupKovra, VerbAppDelete, "<app>", "/kovra app delete web", 1, 1, shapeApp, "Which app?"},
-	{GroupKovra, VerbSubscribe, "[app] [broadcast:on|off|all]", "/kovra subscribe web broadcast:on", 0, 1, shapeApp, ""},
-	{GroupKovra, VerbUnsubscribe, "[app]", "/kovra unsubscribe web", 0, 1, shapeApp, ""},
+	{GroupKovra, VerbSubscribe, "[app] [pipelines] [builds] [merge_requests] [tags] [deployments] [releases] [pushes] [ref:glob] [source:word] [by:user] [by:!bots] [only:failures|changes] [broadcast:on|off|all] [quiet]", "/kovra subscribe web pipelines ref:main only:failures", 0, 1, shapeApp, ""},
+	{GroupKovra, VerbUnsubscribe, "[app] [#subscription]", "/kovra unsubscribe web", 0, 1, shapeUnsubscribe, ""},
 	{GroupKovra, VerbSubscriptions, "[app]", "/kovra subscriptions", 0, 1, shapeMaybeApp, ""},
 	{GroupKovra, VerbLogs, "[on|off]", "/kovra logs on", 0, 1, shapeSwitch, ""},
 	{GroupKovra, VerbAudit, "[app]", "/kovra audit web", 0, 1, shapeMaybeApp, ""},
+	{GroupKovra, VerbConnect, "", "/kovra connect", 0, 0, shapeNone, ""},
+	{GroupKovra, VerbDisconnect, "", "/kovra disconnect", 0, 0, shapeNone, ""},
+	{GroupKovra, VerbNotify, "me failures|all|off", "/kovra notify me failures", 1, 2, shapeNotify, "Of what?"},
+	{GroupKovra, VerbWhy, "<action> [app]", "/kovra why deploy web", 1, 2, shapeWhy, "Which action?"},
+	{GroupKovra, VerbHooks, "", "/kovra hooks", 0, 0, shapeNone, ""},
 }
 
 func specOf(group, verb string) (spec, bool) {

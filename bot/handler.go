@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,8 +28,15 @@ const (
 type Replies interface {
 	OpenView(ctx context.Context, trigger string, view slack.ModalViewRequest) (id string, err error)
 	UpdateView(ctx context.Context, id, hash string, view slack.ModalViewRequest) error
-	Ephemeral(ctx context.Context, channel, user string, blocks []slack.Block, text string) error
+	Ephemeral(ctx context.Context, to Spot, blocks []slack.Block, text string) error
 	Respond(ctx context.Context, responseURL string, body any) error
+}
+
+// Spot is where one person alone is told something.
+type Spot struct {
+	Channel string
+	Thread  string // "": in the channel
+	User    string
 }
 
 // Gate answers who may do what; it is asked before anything is shown.
@@ -41,7 +49,8 @@ type Gate interface {
 
 // GitLab is what type-ahead fields read. Its errors are [kovra.Error]s.
 type GitLab interface {
-	SearchProjects(ctx context.Context, query string, limit int) ([]kovra.Project, error)
+	// SearchProjects finds projects that the person may see, where people connect an account; else those of the bot.
+	SearchProjects(ctx context.Context, p kovra.Person, query string, limit int) ([]kovra.Project, error)
 	Refs(ctx context.Context, project int64, query string, limit int) (branches, tags []string, err error)
 }
 
@@ -53,6 +62,12 @@ type HandlerOptions struct {
 	GitLab GitLab
 	// Hook is what is told to those who must set up a webhook by hand.
 	Hook Hook
+	// ConnectURL is where a person signs in at GitLab; nil: nobody can connect.
+	ConnectURL func(ctx context.Context, p kovra.Person) (string, error)
+	// Explain says why somebody may do something; may be nil.
+	Explain Explainer
+	// Left is told that somebody has left the workspace; may be nil.
+	Left func(ctx context.Context, slackUser string) error
 	// ForgetChannel is told that the members of a channel may be others now; may be nil.
 	ForgetChannel func(channel string)
 	Log           *slog.Logger     // nil: nothing is logged
@@ -122,21 +137,43 @@ func (h *Handler) Interaction(ctx context.Context, payload []byte) (body []byte,
 		defer cancel()
 		return h.submit(work, p)
 	case "message_action", "shortcut":
+		if p.CallbackID == threadAction {
+			return nil, h.shortcut(ctx, p)
+		}
 		return nil, h.tell(ctx, p.asker(), notice(escape(saysNoShortcut)), false)
 	default:
 		return nil, nil // view_closed, and what Slack may add
 	}
 }
 
-// Event takes an envelope of the Events API. All that matters yet is who is where, and
-// with whom a channel is shared.
+// slackEvent is what we need of an event.
+type slackEvent struct {
+	Type    string          `json:"type"`
+	Subtype string          `json:"subtype"`
+	User    json.RawMessage `json:"user"`    // an id, or an object that has one
+	Channel json.RawMessage `json:"channel"` // likewise
+	Team    string          `json:"team"`
+	OfUser  string          `json:"user_team"`
+	Bot     string          `json:"bot_id"`
+	Text    string          `json:"text"`
+	TS      string          `json:"ts"`
+	Thread  string          `json:"thread_ts"`
+	Tab     string          `json:"tab"`  // of App Home
+	View    homeMark        `json:"view"` // what App Home shows now
+}
+
+func (e slackEvent) user() string { return channelID(e.User) }
+
+// team is the workspace of the person, which in a shared channel may be another one.
+func (e slackEvent) team() string { return cmp.Or(e.OfUser, e.Team) }
+
+// Event takes an envelope of the Events API: who is where, with whom a channel is shared, who spoke to
+// the bot, who looks at their App Home, and who has left.
 func (h *Handler) Event(ctx context.Context, payload []byte) error {
 	var envelope struct {
-		Event struct {
-			Type    string          `json:"type"`
-			User    string          `json:"user"`
-			Channel json.RawMessage `json:"channel"` // an id, or an object that has one
-		} `json:"event"`
+		ID             string     `json:"event_id"`
+		Team           string     `json:"team_id"`
+		Event          slackEvent `json:"event"`
 		Authorizations []struct {
 			User string `json:"user_id"` // the bot itself
 		} `json:"authorizations"`
@@ -145,6 +182,39 @@ func (h *Handler) Event(ctx context.Context, payload []byte) error {
 		return fmt.Errorf("read event: %w", err)
 	}
 	e := envelope.Event
+	bot := ""
+	if len(envelope.Authorizations) > 0 {
+		bot = envelope.Authorizations[0].User
+	}
+	switch e.Type {
+	case "app_mention":
+		return h.mention(ctx, e, envelope.ID)
+	case "app_home_opened":
+		if e.Tab != viewHome || e.user() == "" {
+			return nil
+		}
+		return h.homeOpened(ctx, e.user(), envelope.Team, e.View.Hash)
+	case "user_change":
+		return h.userChanged(ctx, e)
+	default:
+		return h.channelEvent(ctx, e, bot)
+	}
+}
+
+// userChanged notices that somebody has left.
+func (h *Handler) userChanged(ctx context.Context, e slackEvent) error {
+	var user struct {
+		ID      string `json:"id"`
+		Deleted bool   `json:"deleted"`
+	}
+	if err := json.Unmarshal(e.User, &user); err == nil && user.Deleted && h.Left != nil {
+		return h.Left(ctx, user.ID)
+	}
+	return nil
+}
+
+// channelEvent takes what is about a channel and those who are in it.
+func (h *Handler) channelEvent(ctx context.Context, e slackEvent, bot string) error {
 	id := channelID(e.Channel)
 	if id == "" {
 		return nil
@@ -157,7 +227,7 @@ func (h *Handler) Event(ctx context.Context, payload []byte) error {
 	if e.Type == "channel_shared" || e.Type == "channel_unshared" {
 		return h.DB.Update(ctx, func(tx *storage.Tx) error { return h.noteShared(tx, id, e.Type == "channel_shared") })
 	}
-	invited := e.Type == "member_joined_channel" && len(envelope.Authorizations) > 0 && e.User == envelope.Authorizations[0].User
+	invited := e.Type == "member_joined_channel" && bot != "" && e.user() == bot
 	if !invited && e.Type != "channel_unarchive" && e.Type != "group_unarchive" {
 		return nil
 	}
@@ -192,6 +262,9 @@ func channelID(raw json.RawMessage) string {
 
 // sorry says what went wrong.
 func (h *Handler) sorry(ctx context.Context, ask asker, err error) Answer {
+	if kovra.KindOf(err) == kovra.Unconnected {
+		return connectBlocks(saysConnectFirst, h.connectURL(ctx, ask.person))
+	}
 	return RenderError(h.told(ctx, ask, err))
 }
 
@@ -250,7 +323,7 @@ func (h *Handler) mayRead(ctx context.Context, ask asker, app string) error {
 func (h *Handler) shows(ctx context.Context, ask asker, app string) bool {
 	var thread kovra.Thread
 	err := h.DB.Read(ctx, func(tx *storage.Tx) (err error) {
-		thread, err = tx.ThreadAt(ask.channel, ask.message)
+		thread, err = threadOf(tx, ask, ask.message)
 		return err
 	})
 	return err == nil && thread.App == app && !ask.private
@@ -306,6 +379,8 @@ type asker struct {
 	// metadata is what that modal remembers of where it was opened.
 	metadata string
 	lock     string // of what may happen once; "": the request itself
+	// home says that it was asked in App Home, or in a modal that was opened there: what becomes of it is told there.
+	home bool
 }
 
 // once is a lock that makes the same request happen once, however often it is sent.
@@ -352,8 +427,10 @@ func (h *Handler) send(ctx context.Context, ask asker, a Answer, replace bool) e
 	switch {
 	case ask.view != "":
 		return h.Slack.UpdateView(ctx, ask.view, "", resultView(a, ask.metadata))
+	case ask.home:
+		return h.noteAtHome(ctx, ask, a)
 	case ask.channel != "":
-		return h.Slack.Ephemeral(ctx, ask.channel, ask.person.ID, a.Blocks, a.Text)
+		return h.Slack.Ephemeral(ctx, Spot{ask.channel, ask.thread, ask.person.ID}, a.Blocks, a.Text)
 	default:
 		return kovra.Errorf(kovra.Invalid, saysNoWay)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"kovra.dev/chatops/internal/kovra"
@@ -28,7 +29,9 @@ func (h *Handler) do(ctx context.Context, ask asker, want kovra.Action, secret [
 func (h *Handler) propose(ctx context.Context, ask asker, want kovra.Action, secret []byte) (a kovra.Action, mine bool, err error) {
 	ask.sign(&want)
 	err = h.DB.Update(ctx, func(tx *storage.Tx) (err error) {
-		a, mine, err = tx.Propose(want, secret)
+		if a, mine, err = tx.Propose(want, secret); err == nil {
+			err = ask.noteAction(tx, a, mine)
+		}
 		return err
 	})
 	if err != nil {
@@ -39,13 +42,16 @@ func (h *Handler) propose(ctx context.Context, ask asker, want kovra.Action, sec
 
 // sign writes into an action who wants it, where, and how to answer.
 func (a asker) sign(want *kovra.Action) {
-	want.By, want.ReplyURL = a.person, a.reply
+	want.By, want.ReplyURL, want.Params.Thread = a.person, a.reply, a.thread
 	want.Channel = cmp.Or(want.Channel, a.channel)
 	want.Lock = cmp.Or(want.Lock, a.once())
 }
 
 // follow waits a little for the end of a proposed action of ours, and answers.
 func (h *Handler) follow(ctx context.Context, ask asker, a kovra.Action, mine bool) (Answer, error) {
+	if ask.atHome() {
+		return Answer{}, nil // App Home tells it
+	}
 	if mine {
 		a = h.await(ctx, a)
 	}
@@ -55,6 +61,10 @@ func (h *Handler) follow(ctx context.Context, ask asker, a kovra.Action, mine bo
 // report says what came of an action; of one that is not ours, who was first.
 func (h *Handler) report(ctx context.Context, ask asker, a kovra.Action, mine bool) (Answer, error) {
 	switch {
+	case a.State == kovra.ActionWaits && a.By.ID == ask.person.ID:
+		return h.prompt(ctx, ask, a)
+	case !mine && strings.HasPrefix(ask.lock, mentionLock) && a.Lock == ask.lock:
+		return Answer{}, nil // Slack has sent the event again
 	case !mine:
 		d, err := h.deed(ctx, a)
 		if err != nil {
@@ -62,9 +72,9 @@ func (h *Handler) report(ctx context.Context, ask asker, a kovra.Action, mine bo
 		}
 		return RenderTaken(d, ask.person.ID), nil
 	case a.Open():
-		return h.late(ctx, a), nil
+		return h.late(ctx, ask, a), nil
 	default:
-		return h.claim(ctx, a), nil
+		return h.claim(ctx, ask, a), nil
 	}
 }
 
@@ -91,14 +101,19 @@ func (h *Handler) await(ctx context.Context, a kovra.Action) kovra.Action {
 
 // late leaves the answer to the loop that sends late ones, and says so. That loop finds
 // it also where this cannot be recorded, only later. It is never an error: somebody who
-// is told to try again would do it twice.
-func (h *Handler) late(ctx context.Context, a kovra.Action) Answer {
+// is told to try again would do it twice. What was asked in App Home is told there.
+func (h *Handler) late(ctx context.Context, ask asker, a kovra.Action) Answer {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserve/2)
 	defer cancel()
 	a.State = kovra.ActionTried // as far as this answer knows
 	d := Deed{Action: a, JobName: a.Params.JobName}
 	err := h.DB.Update(bounded, func(tx *storage.Tx) (err error) {
-		if err = tx.MarkLate(a.ID); err == nil {
+		if ask.home {
+			_, err = tx.ClaimAnswer(a.ID)
+		} else {
+			err = tx.MarkLate(a.ID)
+		}
+		if err == nil {
 			d, err = readDeed(tx, a, h.Hook)
 		}
 		return err
@@ -110,7 +125,7 @@ func (h *Handler) late(ctx context.Context, a kovra.Action) Answer {
 }
 
 // claim answers for an action that ended, unless somebody else has.
-func (h *Handler) claim(ctx context.Context, a kovra.Action) Answer {
+func (h *Handler) claim(ctx context.Context, ask asker, a kovra.Action) Answer {
 	claimed := false
 	var d Deed
 	err := h.DB.Update(ctx, func(tx *storage.Tx) (err error) {
@@ -122,7 +137,7 @@ func (h *Handler) claim(ctx context.Context, a kovra.Action) Answer {
 	})
 	switch {
 	case err != nil:
-		return h.late(ctx, a)
+		return h.late(ctx, ask, a)
 	case !claimed:
 		return Answer{}
 	default:
@@ -164,7 +179,9 @@ func (h *Handler) change(ctx context.Context, ask asker, w wish) (Answer, error)
 		}
 		want := w.action(v)
 		ask.sign(&want)
-		a, mine, err = proposeOnce(tx, want, h.DB.Now())
+		if a, mine, err = proposeOnce(tx, want, h.DB.Now()); err == nil {
+			err = ask.noteAction(tx, a, mine)
+		}
 		return err
 	})
 	if err != nil || !refused.isEmpty() {

@@ -82,7 +82,7 @@ func (h *Handler) subscriptions(ctx context.Context, r request) (Answer, error) 
 		_, ok := r.find(s.App)
 		return !ok
 	})
-	return RenderSubscriptions(subs), nil
+	return RenderSubscriptions(subs, r.channel), nil
 }
 
 // logs switches the logs in the channel on or off, or says how it is.
@@ -130,7 +130,11 @@ func (h *Handler) auditPage(ctx context.Context, ask asker, s scene, app string,
 				return err
 			}
 			for _, a := range batch {
-				if _, seen := s.find(a.App); !all && !seen {
+				shown, err := audited(tx, s, a, all)
+				if err != nil {
+					return err
+				}
+				if !shown {
 					continue
 				}
 				if len(rows) == AuditPage {
@@ -155,6 +159,16 @@ func (h *Handler) auditPage(ctx context.Context, ask asker, s scene, app string,
 		return Answer{}, err
 	}
 	return RenderAudit(app, rows, older), nil
+}
+
+// audited reports whether an entry is shown to somebody who sees the apps of the scene: one of these, or, with all, of an app that
+// is gone or of none. What a policy takes from administrators they do not read here either.
+func audited(tx *storage.Tx, s scene, a kovra.Action, all bool) (bool, error) {
+	if _, seen := s.find(a.App); seen || !all {
+		return seen, nil
+	}
+	_, err := tx.App(a.App)
+	return kovra.KindOf(err) == kovra.NotFound, orMissing(err)
 }
 
 func auditRow(tx *storage.Tx, a kovra.Action) (AuditRow, error) {

@@ -17,32 +17,39 @@ func (h *Handler) builds(ctx context.Context, r request) (Answer, error) {
 
 // buildPage is one page of an app's builds.
 func (h *Handler) buildPage(ctx context.Context, app kovra.App, at Place) (Answer, error) {
-	l := BuildList{App: app}
+	var l BuildList
 	err := h.DB.Read(ctx, func(tx *storage.Tx) (err error) {
-		if _, l.Project, err = linkedApp(tx, app); err != nil {
-			return err
-		}
-		if l.Settings, err = tx.BuildSettings(app.Name); err != nil {
-			return err
-		}
-		q := storage.BuildQuery{App: app.Name, Before: at.Before, After: at.After, Limit: ListPage + 1}
-		if l.Builds, err = tx.Builds(q); err == nil && len(l.Builds) == 0 {
-			at.Before, at.After = 0, 0 // nothing there: back to the newest
-			q.Before, q.After = 0, 0
-			l.Builds, err = tx.Builds(q)
-		}
-		if err != nil {
-			return err
-		}
-		l.Builds, l.Older, l.Newer = turn(l.Builds, at, func(b kovra.Build) int64 { return b.ID })
-		open, err := tx.OpenDeployments()
-		l.Deploying = slices.DeleteFunc(open, func(d kovra.Deployment) bool { return d.App != app.Name })
+		l, err = readBuildList(tx, app, at, ListPage)
 		return err
 	})
 	if err != nil {
 		return Answer{}, err
 	}
 	return RenderBuilds(l), nil
+}
+
+// readBuildList reads one page of an app's builds, with so many of them.
+func readBuildList(tx *storage.Tx, app kovra.App, at Place, size int) (l BuildList, err error) {
+	l = BuildList{App: app}
+	if _, l.Project, err = linkedApp(tx, app); err != nil {
+		return l, err
+	}
+	if l.Settings, err = tx.BuildSettings(app.Name); err != nil {
+		return l, err
+	}
+	q := storage.BuildQuery{App: app.Name, Before: at.Before, After: at.After, Limit: size + 1}
+	if l.Builds, err = tx.Builds(q); err == nil && len(l.Builds) == 0 {
+		at.Before, at.After = 0, 0 // nothing there: back to the newest
+		q.Before, q.After = 0, 0
+		l.Builds, err = tx.Builds(q)
+	}
+	if err != nil {
+		return l, err
+	}
+	l.Builds, l.Older, l.Newer = turn(l.Builds, at, size, func(b kovra.Build) int64 { return b.ID })
+	open, err := tx.OpenDeployments()
+	l.Deploying = slices.DeleteFunc(open, func(d kovra.Deployment) bool { return d.App != app.Name })
+	return l, err
 }
 
 // trigger starts a build of a branch.
@@ -158,9 +165,12 @@ func (h *Handler) changeBuild(ctx context.Context, ask asker, w buildWish) (Answ
 		ask.sign(&want)
 		if w.asksFirst() {
 			a, mine, err = tx.Propose(want, nil)
-			return err
+		} else {
+			a, mine, err = proposeOnce(tx, want, h.DB.Now())
 		}
-		a, mine, err = proposeOnce(tx, want, h.DB.Now())
+		if err == nil {
+			err = ask.noteAction(tx, a, mine)
+		}
 		return err
 	})
 	if err != nil || !refused.isEmpty() {

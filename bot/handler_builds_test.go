@@ -412,7 +412,7 @@ func TestSlowBuildAction(t *testing.T) {
 	d.update(func(tx *storage.Tx) error {
 		return tx.FinishAction(a.ID, kovra.ActionFailed, kovra.Outcome{Kind: kovra.Unavailable})
 	})
-	w := NewAnswerer(d.db, testClient(t, d.sim), Hook{}, time.Now, quiet())
+	w := NewAnswerer(d.db, testClient(t, d.sim), Hook{}, nil, time.Now, quiet())
 	if _, err := w.Reconcile(t.Context(), a.ID); err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,13 @@ var buttons = map[string]click{
 	ActionChoose:   (*Handler).clickChoose,
 	ActionConfirm:  (*Handler).clickConfirm,
 
+	ActionSubscribe:          (*Handler).clickSubscribe,
+	ActionEditSubscription:   (*Handler).clickEditSubscription,
+	ActionRemoveSubscription: (*Handler).clickRemoveSubscription,
+
+	ActionWatch:      (*Handler).clickWatch,
+	ActionWatchBuild: (*Handler).clickWatchBuild,
+
 	ActionCancelBuild: clickBuild(kovra.ActCancelBuild),
 	ActionRebuild:     clickBuild(kovra.ActRebuild),
 	ActionDeploy:      clickBuild(kovra.ActDeploy),
@@ -44,6 +51,8 @@ var buttons = map[string]click{
 	ActionBuilds:      (*Handler).clickBuilds,
 	ActionOlderBuilds: (*Handler).clickBuilds,
 	ActionNewerBuilds: (*Handler).clickBuilds,
+
+	ActionEnableHooks: (*Handler).clickEnableHooks,
 
 	ActionOpen: func(*Handler, context.Context, asker, string) (Answer, error) { return Answer{}, nil },
 }
@@ -59,15 +68,18 @@ func (h *Handler) clicks(ctx context.Context, p payload) error {
 	defer cancel()
 	var errs []error
 	for _, c := range p.Actions {
-		if c.Type != "" && c.Type != "button" {
+		name := ActionName(c.ActionID)
+		if c.Type != "" && c.Type != "button" && name != ActionHomeApp {
 			continue // a field of a modal: it is read when the modal is submitted
 		}
-		name := ActionName(c.ActionID)
 		do, known := buttons[name]
+		if ask.atHome() {
+			do, known = homeButton(name)
+		}
 		if !known {
 			do = (*Handler).clickUnknown
 		}
-		answer, err := do(h, work, ask, c.Value)
+		answer, err := do(h, work, ask, cmp.Or(c.Value, c.Selected.Value))
 		if err != nil {
 			answer = h.sorry(ctx, ask, err)
 		}
@@ -151,7 +163,7 @@ func appsOfRun(tx *storage.Tx, ask asker, id int64) ([]string, error) {
 			names = append(names, name)
 		}
 	}
-	thread, err := tx.ThreadAt(ask.channel, ask.message)
+	thread, err := threadOf(tx, ask, ask.message)
 	if err != nil && kovra.KindOf(err) != kovra.NotFound {
 		return nil, err
 	}
@@ -161,6 +173,13 @@ func appsOfRun(tx *storage.Tx, ask asker, id int64) ([]string, error) {
 			return nil, err
 		}
 		return []string{thread.App}, nil
+	}
+	if ask.home {
+		home, err := tx.HomeOf(ask.person.ID)
+		if err != nil {
+			return nil, err
+		}
+		add(home.App)
 	}
 	add(thread.App)
 	subs, err := tx.Subscriptions(storage.SubscriptionQuery{Channel: ask.channel})

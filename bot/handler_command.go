@@ -71,6 +71,11 @@ var verbs = map[string]verb{
 	VerbSubscriptions: (*Handler).subscriptions,
 	VerbLogs:          (*Handler).logs,
 	VerbAudit:         (*Handler).audit,
+	VerbConnect:       (*Handler).account,
+	VerbDisconnect:    (*Handler).account,
+	VerbNotify:        (*Handler).notify,
+	VerbWhy:           (*Handler).why,
+	VerbHooks:         (*Handler).hooks,
 }
 
 // command carries out a command line. Errors are told to the asker.
@@ -205,7 +210,16 @@ var settings = map[string]kovra.ActionKind{
 func (h *Handler) settle(ctx context.Context, r request) (Answer, error) {
 	want := kovra.Action{
 		Kind: settings[r.command.Verb], App: r.target.App,
-		Params: kovra.Params{Project: r.target.Project, Broadcast: r.command.Broadcast, Sure: r.command.Sure},
+		Params: kovra.Params{
+			Project: r.target.Project, Filter: r.command.Filter, Subscription: r.command.Subscription, Sure: r.command.Sure,
+		},
+	}
+	if want.Kind == kovra.ActUnsubscribe && want.Params.Subscription != 0 {
+		sub, err := h.subscriptionHere(ctx, r.asker, want.Params.Subscription)
+		if err != nil {
+			return Answer{}, err
+		}
+		want.App = sub.App
 	}
 	if r.target.Site != "" {
 		want.Params.Project = r.target.Site + "/" + r.target.Project

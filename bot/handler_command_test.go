@@ -105,7 +105,7 @@ func TestCommandProposes(t *testing.T) {
 			Kind: kovra.ActPlay, App: "web", Run: 1, Job: 103, Lock: "play/7/103", Params: kovra.Params{Attempt: 1, JobName: "deploy"},
 		}},
 		{"/kovra link shop group/shop broadcast:all", kovra.Action{
-			Kind: kovra.ActLink, App: "shop", Params: kovra.Params{Project: "group/shop", Broadcast: kovra.BroadcastAll},
+			Kind: kovra.ActLink, App: "shop", Params: kovra.Params{Project: "group/shop", Filter: kovra.Filter{Broadcast: kovra.BroadcastAll}},
 		}},
 		{"/kovra link shop https://gitlab.example/group/shop/-/tree/main", kovra.Action{
 			Kind: kovra.ActLink, App: "shop", Params: kovra.Params{Project: "https://gitlab.example/group/shop"},
@@ -113,7 +113,7 @@ func TestCommandProposes(t *testing.T) {
 		{"/kovra unlink", kovra.Action{Kind: kovra.ActUnlink, App: "web"}},
 		{"/kovra app create shop", kovra.Action{Kind: kovra.ActCreateApp, App: "shop"}},
 		{"/kovra app delete web --yes", kovra.Action{Kind: kovra.ActDeleteApp, App: "web", Params: kovra.Params{Sure: true}}},
-		{"/kovra subscribe api broadcast:off", kovra.Action{Kind: kovra.ActSubscribe, App: "api", Params: kovra.Params{Broadcast: kovra.BroadcastOff}}},
+		{"/kovra subscribe api broadcast:off", kovra.Action{Kind: kovra.ActSubscribe, App: "api", Params: kovra.Params{Filter: kovra.Filter{Broadcast: kovra.BroadcastOff}}}},
 		{"/kovra unsubscribe", kovra.Action{Kind: kovra.ActUnsubscribe, App: "web"}},
 		{"/kovra logs on", kovra.Action{Kind: kovra.ActShowLogs}},
 		{"/kovra logs OFF", kovra.Action{Kind: kovra.ActHideLogs}},
@@ -221,7 +221,7 @@ func TestSlowActionIsOnItsWay(t *testing.T) {
 	d.update(func(tx *storage.Tx) error {
 		return tx.FinishAction(a.ID, kovra.ActionDone, kovra.Outcome{Remote: 900})
 	})
-	w := NewAnswerer(d.db, testClient(t, d.sim), Hook{}, time.Now, quiet())
+	w := NewAnswerer(d.db, testClient(t, d.sim), Hook{}, nil, time.Now, quiet())
 	if _, err := w.Reconcile(t.Context(), a.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -344,6 +344,11 @@ func TestAuditShowsWhatOneMaySee(t *testing.T) {
 	if got := lines("UADMIN", "/kovra audit"); got != 3 {
 		t.Errorf("an administrator sees %d entries, want 3", got)
 	}
+	d.gate.veiled = []string{"secret"}
+	if got := lines("UADMIN", "/kovra audit"); got != 2 {
+		t.Errorf("an administrator from whom the policy takes an app sees %d entries, want 2", got)
+	}
+	d.gate.veiled = nil
 	for range 25 {
 		d.slash("U1", "C1", "/pipeline run web")
 	}

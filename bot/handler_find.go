@@ -152,36 +152,43 @@ func (h *Handler) list(ctx context.Context, r request) (Answer, error) {
 
 // page is one page of an app's pipelines.
 func (h *Handler) page(ctx context.Context, app kovra.App, at Place) (Answer, error) {
-	l := List{App: app, Ref: at.Ref}
+	var l List
 	err := h.DB.Read(ctx, func(tx *storage.Tx) (err error) {
-		if _, l.Project, err = linkedApp(tx, app); err != nil {
-			return err
-		}
-		q := storage.RunQuery{Project: app.Project, Ref: at.Ref, Before: at.Before, After: at.After, Limit: ListPage + 1}
-		if l.Runs, err = tx.Runs(q); err == nil && len(l.Runs) == 0 {
-			at.Before, at.After = 0, 0 // nothing there: back to the newest
-			q.Before, q.After = 0, 0
-			l.Runs, err = tx.Runs(q)
-		}
+		l, err = readList(tx, app, at, ListPage)
 		return err
 	})
 	if err != nil {
 		return Answer{}, err
 	}
-	l.Runs, l.Older, l.Newer = turn(l.Runs, at, func(r kovra.Run) int64 { return r.Remote })
 	return RenderList(l), nil
 }
 
-// turn cuts the one entry too many that was read, and says from where on there are pages besides; 0: there is
-// none. A page that was turned to has the one before it on its other side.
-func turn[T any](read []T, at Place, id func(T) int64) (page []T, older, newer int64) {
+// readList reads one page of an app's pipelines, with so many of them.
+func readList(tx *storage.Tx, app kovra.App, at Place, size int) (l List, err error) {
+	l = List{App: app, Ref: at.Ref}
+	if _, l.Project, err = linkedApp(tx, app); err != nil {
+		return l, err
+	}
+	q := storage.RunQuery{Project: app.Project, Ref: at.Ref, Before: at.Before, After: at.After, Limit: size + 1}
+	if l.Runs, err = tx.Runs(q); err == nil && len(l.Runs) == 0 {
+		at.Before, at.After = 0, 0 // nothing there: back to the newest
+		q.Before, q.After = 0, 0
+		l.Runs, err = tx.Runs(q)
+	}
+	l.Runs, l.Older, l.Newer = turn(l.Runs, at, size, func(r kovra.Run) int64 { return r.Remote })
+	return l, err
+}
+
+// turn cuts the one entry too many for the size that was read, and says from where on there are pages besides; 0:
+// there is none. A page that was turned to has the one before it on its other side.
+func turn[T any](read []T, at Place, size int, id func(T) int64) (page []T, older, newer int64) {
 	page = read
-	more := len(read) > ListPage
+	more := len(read) > size
 	switch {
 	case more && at.After != 0:
 		page = read[1:]
 	case more:
-		page = read[:ListPage]
+		page = read[:size]
 	}
 	if len(page) == 0 {
 		return page, 0, 0

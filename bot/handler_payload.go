@@ -13,6 +13,7 @@ import (
 // details, so it is read field by field, and what has another shape counts as absent.
 type payload struct {
 	Type        string `json:"type"`
+	CallbackID  string `json:"callback_id"` // of a shortcut
 	TriggerID   string `json:"trigger_id"`
 	ResponseURL string `json:"response_url"`
 	User        struct {
@@ -46,6 +47,7 @@ type payload struct {
 	Actions []clicked `json:"actions"`
 	View    struct {
 		ID              string `json:"id"`
+		Type            string `json:"type"`
 		Hash            string `json:"hash"` // another one each time that the view changes
 		CallbackID      string `json:"callback_id"`
 		PrivateMetadata string `json:"private_metadata"`
@@ -64,6 +66,9 @@ type clicked struct {
 	ActionID string `json:"action_id"`
 	Type     string `json:"type"`
 	Value    string `json:"value"`
+	Selected struct {
+		Value string `json:"value"`
+	} `json:"selected_option"`
 }
 
 // filled is what stands in one field of a modal.
@@ -72,6 +77,9 @@ type filled struct {
 	Selected struct {
 		Value string `json:"value"`
 	} `json:"selected_option"`
+	Choices []struct {
+		Value string `json:"value"`
+	} `json:"selected_options"`
 }
 
 // readPayload fails only for what is no JSON object.
@@ -107,8 +115,11 @@ func (p *payload) asker() asker {
 	if a.thread == a.message {
 		a.thread = "" // the parent: it was clicked in the channel, and the answer belongs there
 	}
+	if p.View.Type == viewHome {
+		a.home, a.view = true, "" // only the loop of App Home changes what is shown there
+	}
 	if at, ok := a.place(p.View.PrivateMetadata); ok && a.channel == "" {
-		a.channel, a.metadata = at.Channel, p.View.PrivateMetadata
+		a.channel, a.metadata, a.home = at.Channel, p.View.PrivateMetadata, at.Home
 	}
 	return a
 }
@@ -134,4 +145,13 @@ func (p *payload) has(block string) bool {
 func (p *payload) field(block string) string {
 	f := p.View.State.Values[block][block]
 	return cmp.Or(f.Value, f.Selected.Value)
+}
+
+// choices are what is chosen in a field of which several can be.
+func (p *payload) choices(block string) []string {
+	var out []string
+	for _, c := range p.View.State.Values[block][block].Choices {
+		out = append(out, c.Value)
+	}
+	return out
 }

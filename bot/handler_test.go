@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -73,7 +74,7 @@ func newDesk(tb testing.TB) *desk {
 
 func deskClient(tb testing.TB, sim *slacksim.Server) *Client {
 	tb.Helper()
-	c, err := NewClient(ClientOptions{Token: "xoxb-sim", API: "http://slack.sim/api/", HTTP: sim.Client()})
+	c, err := NewClient(ClientOptions{Token: fixed("xoxb-sim"), API: "http://slack.sim/api/", HTTP: sim.Client()})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -172,10 +173,16 @@ func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var body []byte
 	var err error
-	if r.URL.Path == "/slack/commands" {
+	switch r.URL.Path {
+	case "/slack/events":
+		var raw []byte
+		if raw, err = io.ReadAll(r.Body); err == nil {
+			err = d.handler.Event(ctx, raw)
+		}
+	case "/slack/commands":
 		body, err = d.handler.Command(ctx, r.PostForm)
 		checkBody(d.t, body)
-	} else {
+	default:
 		body, err = d.handler.Interaction(ctx, []byte(r.PostForm.Get("payload")))
 		checkInteraction(d.t, body)
 	}
@@ -268,11 +275,11 @@ func (c checkedSlack) UpdateView(ctx context.Context, id, hash string, v slack.M
 	return c.Replies.UpdateView(ctx, id, hash, v)
 }
 
-func (c checkedSlack) Ephemeral(ctx context.Context, channel, user string, blocks []slack.Block, text string) error {
+func (c checkedSlack) Ephemeral(ctx context.Context, to Spot, blocks []slack.Block, text string) error {
 	if err := Check(blocks, text); err != nil {
 		c.t.Error(err)
 	}
-	return c.Replies.Ephemeral(ctx, channel, user, blocks, text)
+	return c.Replies.Ephemeral(ctx, to, blocks, text)
 }
 
 func (d *desk) update(fn func(*storage.Tx) error) {
@@ -430,6 +437,7 @@ func wantText(t *testing.T, got string, want ...string) {
 type fakeGate struct {
 	db        *storage.DB
 	hidden    []string
+	veiled    []string // from administrators, too
 	down      error
 	hang      bool
 	forgotten []string
@@ -449,7 +457,7 @@ func (g *fakeGate) May(ctx context.Context, p kovra.Person, need kovra.Permissio
 		return kovra.Errorf(kovra.Denied, "Only people of the organisation may use this bot.")
 	case strings.HasPrefix(p.ID, "UADMIN"):
 		return nil
-	case need == kovra.MayAdmin:
+	case need.Level() == kovra.MayAdmin:
 		return kovra.Errorf(kovra.Denied, "Only administrators of this bot may do that. You can ask Ada.")
 	case slices.Contains(g.hidden, app):
 		return kovra.Errorf(kovra.Denied, "Only members of a channel that is subscribed to %s may do that.", app)
@@ -474,7 +482,7 @@ func (g *fakeGate) Visible(ctx context.Context, p kovra.Person) (apps []kovra.Ap
 		return err
 	})
 	return slices.DeleteFunc(apps, func(a kovra.App) bool {
-		return slices.Contains(g.hidden, a.Name) && !strings.HasPrefix(p.ID, "UADMIN")
+		return slices.Contains(g.veiled, a.Name) || slices.Contains(g.hidden, a.Name) && !strings.HasPrefix(p.ID, "UADMIN")
 	}), err
 }
 
@@ -487,7 +495,7 @@ type fakeGitLab struct {
 	asked          int
 }
 
-func (g *fakeGitLab) SearchProjects(ctx context.Context, query string, _ int) ([]kovra.Project, error) {
+func (g *fakeGitLab) SearchProjects(ctx context.Context, _ kovra.Person, query string, _ int) ([]kovra.Project, error) {
 	g.asked++
 	if g.hang {
 		<-ctx.Done()

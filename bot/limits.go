@@ -34,7 +34,7 @@ const (
 	maxURL           = 3000
 	maxOptions       = 100 // in all groups together
 	maxOptionText    = 75
-	maxTicks         = 10 // options of radio buttons
+	maxTicks         = 10 // options of radio buttons and checkboxes
 	maxOptionValue   = 150
 	maxViewBlocks    = 100
 	maxViewTitle     = 24      // of buttons, too
@@ -87,6 +87,29 @@ func CheckView(v slack.ModalViewRequest) error {
 		c.fail("%d bytes in all, at most %d: %v", len(raw), maxView, err)
 	}
 	return errors.Join(c.errs...)
+}
+
+// CheckHome does the same for an App Home.
+func CheckHome(v slack.HomeTabViewRequest) error {
+	c := newChecker()
+	c.count("home", len(v.Blocks.BlockSet), maxViewBlocks)
+	c.length("metadata", v.PrivateMetadata, 0, maxMetadata)
+	for i, b := range v.Blocks.BlockSet {
+		c.block(i, b)
+	}
+	if n := viewSize(v); n > maxView {
+		c.fail("%d bytes in all, at most %d", n, maxView)
+	}
+	return errors.Join(c.errs...)
+}
+
+// viewSize is how many bytes a view has on the wire.
+func viewSize(v any) int {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return maxView + 1 // unreachable: a view is made of texts
+	}
+	return len(raw)
 }
 
 // CheckOptions does the same for the answer to a type-ahead field.
@@ -159,8 +182,11 @@ func (c *checker) block(i int, b slack.Block) {
 	case *slack.ActionBlock:
 		c.count(at, len(b.Elements.ElementSet), maxActions)
 		for _, e := range b.Elements.ElementSet {
-			if button, ok := e.(*slack.ButtonBlockElement); ok {
-				c.button(at, button)
+			switch e := e.(type) {
+			case *slack.ButtonBlockElement:
+				c.button(at, e)
+			case *slack.SelectBlockElement:
+				c.choice(at, e)
 			}
 		}
 	case *slack.HeaderBlock:
@@ -204,6 +230,17 @@ func (c *checker) input(b *slack.InputBlock) {
 		for _, o := range e.Options {
 			c.option(o)
 		}
+	case *slack.CheckboxGroupsBlockElement:
+		c.count(at, len(e.Options), maxTicks)
+		for _, o := range e.Options {
+			c.option(o)
+		}
+	case *slack.MultiSelectBlockElement:
+		c.text(at+" placeholder", e.Placeholder, maxPlaceholder)
+		c.count(at, len(e.Options), maxOptions)
+		for _, o := range e.Options {
+			c.option(o)
+		}
 	case *slack.SelectBlockElement:
 		c.text(at+" placeholder", e.Placeholder, maxPlaceholder)
 		if e.InitialOption != nil {
@@ -217,6 +254,21 @@ func (c *checker) input(b *slack.InputBlock) {
 func (c *checker) option(o *slack.OptionBlockObject) {
 	c.required("option", o.Text, maxOptionText)
 	c.length("option value", o.Value, 1, maxOptionValue)
+}
+
+// choice checks a list to choose from that stands alone.
+func (c *checker) choice(at string, e *slack.SelectBlockElement) {
+	c.text(at+" placeholder", e.Placeholder, maxPlaceholder)
+	c.once(at, e.ActionID)
+	if e.Type == slack.OptTypeStatic {
+		c.count(at, len(e.Options), maxOptions)
+	}
+	for _, o := range e.Options {
+		c.option(o)
+	}
+	if e.InitialOption != nil {
+		c.option(e.InitialOption)
+	}
 }
 
 // once checks an id that must not come twice.

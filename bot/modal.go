@@ -36,16 +36,23 @@ type formPlace struct {
 	Reply   string `json:"reply,omitempty"` // response_url of the click: the answer goes there
 	// Since is when the settings that the form shows were changed, in nanoseconds; 0: never.
 	Since int64 `json:"since,omitempty"`
+	// Subscription is the one that the form shows; 0: it makes a new one.
+	Subscription int64 `json:"subscription,omitempty"`
+	Home         bool  `json:"home,omitempty"` // in App Home: the answer comes there
 }
 
 func (a asker) form(app string) string { return a.formSince(app, time.Time{}) }
 
 // formSince is form for settings that were last changed at that time.
 func (a asker) formSince(app string, changed time.Time) string {
-	at := formPlace{App: app, Channel: a.channel, Thread: a.thread, Reply: a.reply}
+	at := formPlace{App: app, Channel: a.channel, Thread: a.thread, Reply: a.reply, Home: a.home}
 	if !changed.IsZero() {
 		at.Since = changed.UnixNano()
 	}
+	return at.encode()
+}
+
+func (at formPlace) encode() string {
 	raw, err := json.Marshal(at)
 	if err != nil || len(raw) > maxMetadata {
 		raw = []byte(`{}`) // unreachable: these are short strings
@@ -56,17 +63,17 @@ func (a asker) formSince(app string, changed time.Time) string {
 // place reads what form has written.
 func (a asker) place(metadata string) (at formPlace, ok bool) {
 	err := json.Unmarshal([]byte(metadata), &at)
-	return at, err == nil && kovra.CheckAppName(at.App) == nil
+	return at, err == nil && (at.Home && at.App == "" || kovra.CheckAppName(at.App) == nil)
 }
 
 // formOf reads where a form was opened, and makes the asker answer there.
 func (p *payload) formOf() (asker, string, error) {
 	ask := p.asker()
 	at, ok := ask.place(p.View.PrivateMetadata)
-	if !ok {
+	if !ok || at.App == "" {
 		return ask, "", kovra.Errorf(kovra.Invalid, saysOldModal)
 	}
-	ask.channel, ask.thread, ask.reply = at.Channel, at.Thread, at.Reply
+	ask.channel, ask.thread, ask.reply, ask.home = at.Channel, at.Thread, at.Reply, at.Home
 	return ask, at.App, nil
 }
 
@@ -92,10 +99,14 @@ func (h *Handler) clickConnect(ctx context.Context, ask asker, app string) (Answ
 	if err := kovra.CheckAppName(app); err != nil {
 		return Answer{}, &kovra.Error{Kind: kovra.Invalid, Public: saysOldButton, Err: err}
 	}
-	if err := h.may(ctx, ask, kovra.MayAdmin, app); err != nil {
+	if err := h.may(ctx, ask, kovra.MayLink, app); err != nil {
 		return Answer{}, err
 	}
-	return Answer{}, h.open(ctx, ask, connectForm(ask.form(app), app))
+	which := saysWhichProject
+	if ask.channel == "" {
+		which = saysProjectAtHome
+	}
+	return Answer{}, h.open(ctx, ask, connectForm(ask.form(app), app, which))
 }
 
 // open opens a modal, in place of the one that was clicked in. A trigger that was too
@@ -131,9 +142,9 @@ func refField(ref string) *slack.SelectBlockElement {
 	return refs
 }
 
-func connectForm(metadata, app string) slack.ModalViewRequest {
+func connectForm(metadata, app, which string) slack.ModalViewRequest {
 	return form(formConnect, "Connect GitLab project", "Connect", metadata,
-		section(fmt.Sprintf(saysWhichProject, prose(app, maxName))),
+		section(fmt.Sprintf(which, prose(app, maxName))),
 		field(fieldProject, "GitLab project", "", typeAhead(fieldProject, "Search by name or path")),
 	)
 }

@@ -38,7 +38,9 @@ func (h *Handler) suggest(ctx context.Context, p payload) ([]byte, error) {
 	ask, app, err := p.formOf()
 	query := []rune(clean(p.Value))
 	typed := string(query[:min(len(query), maxOptionValue)]) // more could not be chosen
-	if err == nil {
+	if ActionName(p.ActionID) == ActionHomeApp {
+		groups, err = h.suggestApps(ctx, p.asker(), typed)
+	} else if err == nil {
 		switch p.ActionID {
 		case fieldRef:
 			groups, err = h.suggestRefs(ctx, ask, app, typed)
@@ -102,13 +104,13 @@ func refsWithoutGitLab(p kovra.Project, runs []kovra.Run, query string) []string
 
 // suggestProjects shows what the bot sees in GitLab, so only to those who may link.
 func (h *Handler) suggestProjects(ctx context.Context, ask asker, app, query string) ([]optionGroup, error) {
-	if err := h.may(ctx, ask, kovra.MayAdmin, app); err != nil {
+	if err := h.may(ctx, ask, kovra.MayLink, app); err != nil {
 		return nil, err
 	}
-	groups, err := h.known.get("projects/"+query, func() ([]optionGroup, error) {
+	groups, err := h.known.get("projects/"+ask.person.ID+"/"+query, func() ([]optionGroup, error) {
 		bounded, cancel := searchContext(ctx)
 		defer cancel()
-		projects, err := h.GitLab.SearchProjects(bounded, query, maxOptions)
+		projects, err := h.GitLab.SearchProjects(bounded, ask.person, query, maxOptions)
 		g := optionGroup{label: "Projects"}
 		for _, p := range projects {
 			g.options = append(g.options, option(strconv.FormatInt(p.ID, 10), p.Path))

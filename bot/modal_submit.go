@@ -73,6 +73,10 @@ func (h *Handler) readForm(ctx context.Context, p *payload, ask asker, app strin
 	case formConnect:
 		main = fieldProject
 		want, wrong = readConnectForm(p, app)
+	case formSubscribe:
+		main = fieldTopics
+		at, _ := ask.place(p.View.PrivateMetadata)
+		want, wrong = readSubscribeForm(p, app, at.Subscription)
 	case formTrigger:
 		if want, wrong = readTriggerForm(p, app); len(wrong) == 0 {
 			_, err = h.readableApp(ctx, ask, app)
@@ -115,6 +119,9 @@ func (h *Handler) carryOut(ctx context.Context, ask asker, want kovra.Action, se
 			return err
 		})
 		return fieldError(main, reason), err
+	}
+	if ask.home {
+		return modalAnswer{Action: "clear"}, h.leaveToHome(ctx, a, mine)
 	}
 	answer, err := h.report(ctx, ask, a, mine)
 	if err != nil {

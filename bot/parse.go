@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -24,7 +25,9 @@ const (
 var (
 	variableKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	inputKey    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
-	slackToken  = regexp.MustCompile(`<([^<>\s][^<>]*)>`)
+	// subscriptionID is a number above zero.
+	subscriptionID = regexp.MustCompile(`^#[1-9][0-9]{0,17}$`)
+	slackToken     = regexp.MustCompile(`<([^<>\s][^<>]*)>`)
 
 	slackUnescaper = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
 	slackEscaper   = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
@@ -219,7 +222,14 @@ func (c Command) take(words []string) (Command, error) {
 			return c, err
 		}
 	}
+	c, err := c.tidyFilter()
+	if err != nil {
+		return c, err
+	}
 	s, _ := specOf(c.Group, c.Verb)
+	if len(c.Words) > s.max && c.Verb == VerbSubscribe {
+		return c, kovra.Errorf(kovra.Invalid, saysNearFilter, c.Words[s.max], nearFilter(c.Words[s.max]))
+	}
 	if len(c.Words) < s.min {
 		return c, kovra.Errorf(kovra.Invalid, saysTooFew, s.needs, s.usageLine(), s.example)
 	}
@@ -249,13 +259,17 @@ func (c Command) takeWord(w string) (Command, error) {
 			return c, kovra.Errorf(kovra.Invalid, saysTwice, key)
 		}
 		c.Vars = append(c.Vars, Var{key, value})
-	case (c.Verb == VerbLink || c.Verb == VerbSubscribe) && strings.HasPrefix(strings.ToLower(w), broadcastPrefix):
-		b := kovra.Broadcast(strings.ToLower(w[len(broadcastPrefix):]))
-		if b != kovra.BroadcastOn && b != kovra.BroadcastOff && b != kovra.BroadcastAll {
-			return c, kovra.Errorf(kovra.Invalid, saysBadBroadcast, w)
+	case c.Verb == VerbLink && strings.HasPrefix(strings.ToLower(w), broadcastPrefix):
+		return c, c.takeBroadcast(w)
+	case c.Verb == VerbSubscribe:
+		taken, ok, err := c.takeFilter(w)
+		if ok || err != nil {
+			return taken, err
 		}
-		c.Broadcast = b
-	case c.Verb == VerbLogs:
+		c.Words = append(c.Words, w)
+	case c.Verb == VerbUnsubscribe && subscriptionID.MatchString(w) && c.Subscription == 0:
+		c.Subscription, _ = strconv.ParseInt(w[1:], 10, 64) // the pattern bounds it
+	case c.Verb == VerbLogs || c.Verb == VerbNotify:
 		c.Words = append(c.Words, strings.ToLower(w))
 	default:
 		c.Words = append(c.Words, w)

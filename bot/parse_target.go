@@ -69,6 +69,17 @@ func (c Command) Resolve(apps, channelApps []string) (Target, error) {
 		}
 		app, err := c.app(c.Words, apps, channelApps)
 		return Target{App: app}, err
+	case shapeUnsubscribe:
+		if len(c.Words) == 0 && c.Subscription != 0 {
+			return Target{}, nil // it knows its app
+		}
+		app, err := c.app(c.Words, apps, channelApps)
+		return Target{App: app}, err
+	case shapeNotify:
+		return Target{}, c.checkNotify()
+	case shapeWhy:
+		app, err := c.app(c.Words[1:], apps, channelApps)
+		return Target{App: app}, err
 	case shapeNewApp:
 		app := strings.ToLower(c.Words[0])
 		return Target{App: app}, kovra.CheckAppName(app)
@@ -283,4 +294,14 @@ func ParseProject(word string) (project, site string, ok bool) {
 	}
 	path := strings.TrimSuffix(strings.Trim(word, "/"), ".git")
 	return path, "", projectPath.MatchString(path)
+}
+
+// checkNotify wants one of the choices, and nobody else's name before it.
+func (c Command) checkNotify() error {
+	n := kovra.Notify(c.Words[len(c.Words)-1])
+	whose := len(c.Words) == 1 || c.Words[0] == "me"
+	if !whose || n != kovra.NotifyOff && n != kovra.NotifyFailures && n != kovra.NotifyAll {
+		return kovra.Errorf(kovra.Invalid, saysBadNotify)
+	}
+	return nil
 }

@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 		{"/kovra", "app create web", Command{Group: "kovra", Verb: "app-create", Words: []string{"web"}}},
 		{"/kovra", "app delete web --yes", Command{Group: "kovra", Verb: "app-delete", Words: []string{"web"}, Sure: true}},
 		{"/kovra", "link web <https://gitlab.com/g/web> broadcast:all", Command{
-			Group: "kovra", Verb: "link", Words: []string{"web", "https://gitlab.com/g/web"}, Broadcast: kovra.BroadcastAll,
+			Group: "kovra", Verb: "link", Words: []string{"web", "https://gitlab.com/g/web"}, Filter: kovra.Filter{Broadcast: kovra.BroadcastAll},
 		}},
 		{"/kovra", "logs", Command{Group: "kovra", Verb: "logs"}},
 		{"/kovra", "logs ON", Command{Group: "kovra", Verb: "logs", Words: []string{"on"}}},

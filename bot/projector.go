@@ -36,9 +36,21 @@ const (
 type slackWriter interface {
 	Post(ctx context.Context, channel, threadTS string, m Message, nonce string) (ts string, err error)
 	Update(ctx context.Context, channel, ts string, m Message) error
-	FindNonce(ctx context.Context, channel, threadTS, nonce string, since time.Time) (ts string, found bool, err error)
-	Tell(ctx context.Context, user, text string) error
+	slackHistory
+	slackPeople
 	slackChannels
+}
+
+// slackHistory is what it needs of Slack to find what it does not know that it posted.
+type slackHistory interface {
+	FindNonce(ctx context.Context, channel, threadTS, nonce string, since time.Time) (ts string, found bool, err error)
+	Ours(ctx context.Context, channel, threadTS string, from, to time.Time) (ours map[string]string, whole bool, err error)
+}
+
+// slackPeople is what it needs of Slack to speak to one person.
+type slackPeople interface {
+	Tell(ctx context.Context, user, text string) error
+	Direct(ctx context.Context, user string) (channel string, err error)
 }
 
 // slackChannels is what it needs of Slack about a channel itself.
@@ -64,6 +76,9 @@ type Projector struct {
 	log    *slog.Logger
 	looks  singleflight.Group // by channel
 
+	finds    singleflight.Group // by channel and parent
+	lostOnes lostMessages       // of a restored database
+
 	render   func(kovra.View) []Message
 	noLookup bool // tests show with it that the look-up is what prevents doubles
 }
@@ -85,7 +100,12 @@ func (p *Projector) Reconcile(ctx context.Context, thread int64) (after time.Dur
 	if !pending || err != nil {
 		return after, err
 	}
-	s := &showing{Projector: p, thread: v.Thread, slots: v.Slots, logs: !v.NoLogs}
+	s := &showing{
+		Projector: p, thread: v.Thread, channel: v.Thread.Channel, slots: v.Slots, logs: !v.NoLogs, of: v.Identity(), born: v.Born(),
+	}
+	if open, after, err := s.openDirect(ctx); !open {
+		return after, err
+	}
 	err = s.settleAll(ctx)
 	if !s.stopped && !s.broken {
 		err = s.showAll(ctx, p.picture(v))
@@ -97,6 +117,24 @@ func (p *Projector) Reconcile(ctx context.Context, thread int64) (after time.Dur
 		return 0, nil
 	}
 	return s.after, nil
+}
+
+// openDirect finds the channel of a thread that one person alone sees. It reports false when the pass is over: after
+// says when to come back, unless the person cannot be written to.
+func (s *showing) openDirect(ctx context.Context) (open bool, after time.Duration, err error) {
+	user, alone := s.thread.Person()
+	if !alone {
+		return true, 0, nil
+	}
+	s.logs = false // there are no excerpts
+	s.channel, err = s.slack.Direct(ctx, user)
+	if e, ok := errors.AsType[*kovra.Error](err); ok && e.Retry > 0 {
+		return false, e.Retry, nil
+	}
+	if r, refused := errors.AsType[*Refusal](err); refused && (r.Permanent || r.ofPerson()) {
+		return false, 0, s.giveUp(ctx, r, false)
+	}
+	return err == nil, 0, err
 }
 
 // picture is what the thread is to show. What an older renderer has shown is no news: a
@@ -115,8 +153,11 @@ func (p *Projector) picture(v kovra.View) []Message {
 type showing struct {
 	*Projector
 	thread   kovra.Thread
+	channel  string                // of Slack; of a person's thread, the one in which they talk with the bot alone
 	slots    map[string]kovra.Slot // the same map that the view holds
 	logs     bool                  // the channel could see logs when the pass began
+	of       string                // what it is about, in every copy of the database
+	born     time.Time             // when that began; zero: not known
 	after    time.Duration         // the shortest wait of a message; 0: none waits
 	joined   bool                  // joining the channel was tried
 	problems []error               // of messages
@@ -210,6 +251,12 @@ func (s *showing) show(ctx context.Context, m Message) (time.Duration, error) {
 		s.stopped = true
 		return time.Millisecond, err // begin anew
 	}
+	m.Of = s.of
+	if slot.TS == "" {
+		if wait, err := s.adopt(ctx, &slot); wait > 0 || err != nil || s.broken {
+			return wait, err
+		}
+	}
 	if slot.TS != "" {
 		return s.edit(ctx, slot, m)
 	}
@@ -219,6 +266,13 @@ func (s *showing) show(ctx context.Context, m Message) (time.Duration, error) {
 // settle finds out what became of a post of unknown end, once it cannot arrive any
 // more: the message is adopted, or the slot is free for a new one.
 func (s *showing) settle(ctx context.Context, slot kovra.Slot) (time.Duration, error) {
+	if now := s.now(); slot.NonceAt.Sub(now) > clockSkew {
+		// Our clock was set back since: whatever it says, the message may come for so long from now on.
+		slot.NonceAt = now
+		if err := s.save(ctx, slot); err != nil {
+			return 0, err
+		}
+	}
 	if wait := slot.NonceAt.Add(nonceRest).Sub(s.now()); wait > 0 {
 		return wait, nil
 	}
@@ -230,6 +284,7 @@ func (s *showing) settle(ctx context.Context, slot kovra.Slot) (time.Duration, e
 	if found {
 		slot.TS, slot.Digest = ts, ""
 	}
+	s.log.InfoContext(ctx, "the end of a post is known now", "thread", s.thread.ID, "slot", slot.Key, "adopted", found)
 	return 0, s.save(ctx, slot)
 }
 
@@ -238,7 +293,7 @@ func (s *showing) find(ctx context.Context, slot kovra.Slot) (ts string, found b
 		return "", false, nil
 	}
 	err = s.inChannel(ctx, func() (err error) {
-		ts, found, err = s.slack.FindNonce(ctx, s.thread.Channel, s.parent(slot.Key), slot.Nonce, slot.NonceAt)
+		ts, found, err = s.slack.FindNonce(ctx, s.channel, s.parent(slot.Key), slot.Nonce, slot.NonceAt)
 		return err
 	})
 	return ts, found, err
@@ -257,11 +312,11 @@ func (s *showing) budgetKey(slot string) string { return fmt.Sprintf("%d %s", s.
 
 // edit changes a message. Class: by id; after a crash the same edit is made again.
 func (s *showing) edit(ctx context.Context, slot kovra.Slot, m Message) (time.Duration, error) {
-	if wait := s.budget.Edit(m.Class, s.budgetKey(m.Slot), s.now()); wait > 0 {
+	if wait := s.budget.Edit(m.Class, s.budgetKey(m.Slot), time.Now()); wait > 0 {
 		return wait, nil
 	}
 	err := s.call(ctx, m, func(m Message) error {
-		return s.slack.Update(ctx, s.thread.Channel, slot.TS, m)
+		return s.slack.Update(ctx, s.channel, slot.TS, m)
 	})
 	if err != nil {
 		return s.refused(ctx, slot, m, err)
@@ -273,7 +328,7 @@ func (s *showing) edit(ctx context.Context, slot kovra.Slot, m Message) (time.Du
 // post makes a message. Class: write-ahead nonce; after a crash between the post and its
 // record, the next pass finds the message by its nonce and adopts it.
 func (s *showing) post(ctx context.Context, slot kovra.Slot, m Message) (time.Duration, error) {
-	if wait := s.budget.Post(s.thread.Channel, s.budgetKey(m.Slot), m.Slot == kovra.SlotCard, s.now()); wait > 0 {
+	if wait := s.budget.Post(s.thread.Channel, s.budgetKey(m.Slot), m.Slot == kovra.SlotCard, time.Now()); wait > 0 {
 		return wait, nil
 	}
 	slot.Nonce, slot.NonceAt, slot.Broadcast = newNonce(), s.now(), m.Broadcast
@@ -282,7 +337,7 @@ func (s *showing) post(ctx context.Context, slot kovra.Slot, m Message) (time.Du
 	}
 	var ts string
 	err := s.call(ctx, m, func(m Message) (err error) {
-		ts, err = s.slack.Post(ctx, s.thread.Channel, s.parent(m.Slot), m, slot.Nonce)
+		ts, err = s.slack.Post(ctx, s.channel, s.parent(m.Slot), m, slot.Nonce)
 		return err
 	})
 	if kovra.KindOf(err) == kovra.Unclear {
@@ -297,7 +352,7 @@ func (s *showing) post(ctx context.Context, slot kovra.Slot, m Message) (time.Du
 		}
 		return s.refused(ctx, slot, m, err)
 	}
-	s.budget.Posted(s.budgetKey(m.Slot), s.now())
+	s.budget.Posted(s.budgetKey(m.Slot), time.Now())
 	slot.TS, slot.Digest = ts, m.Digest
 	return 0, s.save(ctx, slot)
 }
@@ -340,7 +395,7 @@ func (s *showing) inChannel(ctx context.Context, call func() error) error {
 		return err
 	}
 	s.joined = true
-	switch no := s.slack.Join(ctx, s.thread.Channel); {
+	switch no := s.slack.Join(ctx, s.channel); {
 	case no == nil:
 		return call()
 	case isRefusal(no):
@@ -396,6 +451,9 @@ func (s *showing) refused(ctx context.Context, slot kovra.Slot, m Message, err e
 // somebody changes something, and tells those who subscribed the channel, once.
 func (s *showing) giveUp(ctx context.Context, r *Refusal, whole bool) error {
 	s.broken = true
+	if _, alone := s.thread.Person(); alone {
+		whole = false // it is about one person, and no channel's subscription
+	}
 	var stopped []kovra.Subscription
 	err := s.db.Update(context.WithoutCancel(ctx), func(tx *storage.Tx) error {
 		if err := tx.BreakThread(s.thread.ID, r.reason()); err != nil || !whole {

@@ -98,7 +98,7 @@ func (s *stage) limit(names []string) {
 				return err
 			}
 		}
-		_, err := tx.DeleteSubscription("web", names[0])
+		_, err := tx.DeleteSubscriptions("web", names[0], 0)
 		return err
 	})
 }

@@ -16,7 +16,7 @@ const channelTrust = 5 * time.Minute
 
 // trusted reports whether it is known well enough who can see the channel.
 func (p *Projector) trusted(c kovra.Channel) bool {
-	return !c.CheckedAt.IsZero() && p.now().Sub(c.CheckedAt) < channelTrust
+	return !c.CheckedAt.IsZero() && kovra.Left(c.CheckedAt, channelTrust, p.now()) > 0
 }
 
 // ready reads a thread as it may be shown, right before it is: whether its channel is
@@ -24,7 +24,7 @@ func (p *Projector) trusted(c kovra.Channel) bool {
 // nothing to show. after > 0 says that Slack asks to wait.
 func (p *Projector) ready(ctx context.Context, thread int64) (v kovra.View, pending bool, after time.Duration, err error) {
 	v, c, err := p.read(ctx, thread)
-	if err != nil || isShown(v) || p.trusted(c) {
+	if _, alone := v.Thread.Person(); err != nil || isShown(v) || alone || p.trusted(c) {
 		return v, err == nil && !isShown(v), 0, err
 	}
 	err = p.look(ctx, c.ID)

@@ -28,6 +28,7 @@ type stage struct {
 	t         *testing.T
 	sim       *slacksim.Server
 	db        *storage.DB
+	path      string // of the database
 	client    *Client
 	budget    *Budget
 	projector *Projector
@@ -39,16 +40,8 @@ func newStage(t *testing.T, channels ...string) *stage {
 	t.Helper()
 	sim := slacksim.New(slacksim.Options{})
 	sim.AddUser(slacksim.User{ID: "U1", Name: "alice"})
-	db, err := storage.Open(t.Context(), storage.Options{Path: filepath.Join(t.TempDir(), "state.db"), Key: [][]byte{[]byte(strings.Repeat("k", 32))}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	s := &stage{t: t, sim: sim, db: db, client: testClient(t, sim), budget: NewBudget()}
+	path := filepath.Join(t.TempDir(), "state.db")
+	s := &stage{t: t, sim: sim, db: opened(t, path), path: path, client: testClient(t, sim), budget: NewBudget()}
 	s.projector = s.fresh()
 	s.update(func(tx *storage.Tx) error {
 		if err := tx.SaveProject(kovra.Project{ID: testProject, Path: "group/web", URL: "https://gitlab.example/group/web", DefaultBranch: "main"}); err != nil {
@@ -66,9 +59,24 @@ func newStage(t *testing.T, channels ...string) *stage {
 	return s
 }
 
+// opened opens a database until the end of the test.
+func opened(t *testing.T, path string) *storage.DB {
+	t.Helper()
+	db, err := storage.Open(t.Context(), storage.Options{Path: path, Key: [][]byte{[]byte(strings.Repeat("k", 32))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
 func testClient(t *testing.T, sim *slacksim.Server) *Client {
 	t.Helper()
-	c, err := NewClient(ClientOptions{Token: "xoxb-sim", API: "http://slack.sim/api/", HTTP: sim.Client()})
+	c, err := NewClient(ClientOptions{Token: fixed("xoxb-sim"), API: "http://slack.sim/api/", HTTP: sim.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +99,7 @@ func (s *stage) update(fn func(*storage.Tx) error) {
 func (s *stage) subscribe(channel string) {
 	s.t.Helper()
 	s.update(func(tx *storage.Tx) error {
-		return tx.SaveSubscription(kovra.Subscription{App: "web", Channel: channel, Broadcast: kovra.BroadcastAll, CreatedBy: "U1"})
+		return tx.SaveSubscription(kovra.Subscription{App: "web", Channel: channel, Filter: kovra.Filter{Broadcast: kovra.BroadcastAll}, CreatedBy: "U1"})
 	})
 }
 
@@ -290,6 +298,14 @@ func (c crashingSlack) FindNonce(ctx context.Context, channel, threadTS, nonce s
 		return err
 	})
 	return ts, found, err
+}
+
+func (c crashingSlack) Ours(ctx context.Context, channel, threadTS string, from, to time.Time) (ours map[string]string, whole bool, err error) {
+	err = c.around(func() (err error) {
+		ours, whole, err = c.slackWriter.Ours(ctx, channel, threadTS, from, to)
+		return err
+	})
+	return ours, whole, err
 }
 
 func (c crashingSlack) Shared(ctx context.Context, channel string) (shared bool, err error) {

@@ -59,12 +59,14 @@ var (
 		"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "no_text", "block_mismatch",
 		"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "invalid_arguments", "too_many_attachments",
 	}
+	// personRefusals: the person is gone, or is one whom no app can write to.
+	personRefusals = []string{"user_not_found", "users_not_found", "user_disabled", "user_not_visible", "cannot_dm_bot", "invalid_user_combination", "not_enough_users"}
 	// mayHaveHappened are refusals that Slack gives also after it did a part of the work.
 	mayHaveHappened = []string{"internal_error", "fatal_error"}
 	// passing are refusals that end by themselves.
 	passing = []string{"service_unavailable", "request_timeout", "accesslimited", "team_added_to_org", "rollup_error", "ratelimited", "rate_limited"}
 	// unknownThings are refusals that say that there is no such thing.
-	unknownThings = []string{"channel_not_found", "user_not_found", "users_not_found", "message_not_found", "thread_not_found", "view_not_found"}
+	unknownThings = []string{"channel_not_found", "user_not_found", "users_not_found", "no_such_subteam", "message_not_found", "thread_not_found", "view_not_found"}
 )
 
 const (
@@ -73,6 +75,10 @@ const (
 )
 
 func (r *Refusal) ofChannel() bool { return channelRefusals[r.Code] != "" }
+
+// ofPerson reports whether Slack lets nobody write to the person. What it says of the bot itself, as of a token or scope, is
+// no reason to give them up.
+func (r *Refusal) ofPerson() bool { return slices.Contains(personRefusals, r.Code) }
 
 func (r *Refusal) ofMessage() bool { return messageRefusals[r.Code] != "" }
 
@@ -166,6 +172,19 @@ func (m slackCall) translate(err error) error {
 		return &kovra.Error{Kind: kovra.Unavailable, Public: saysSlackDown, Err: fmt.Errorf("%s: %w", m.name, err)}
 	}
 	return m.lost(err)
+}
+
+// outcomeOf is the end of a call as a word of metrics.
+func outcomeOf(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, errBusy):
+		return "limited"
+	case isRefusal(err):
+		return "refused"
+	}
+	return "failed"
 }
 
 // neverSent reports whether the connection did not even come about.

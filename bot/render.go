@@ -17,7 +17,7 @@ import (
 
 // RendererVersion grows when messages are to look different: every open thread is
 // then shown anew.
-const RendererVersion = 3
+const RendererVersion = 4
 
 // Class says how urgent the edit of a message is; lower is sooner.
 type Class int
@@ -34,6 +34,8 @@ const (
 // Message is what one slot of a thread shows.
 type Message struct {
 	Slot string
+	// Of names what the thread is about, for the metadata of the message; the projector sets it.
+	Of string
 	// Text is for notifications and readers without blocks; at most 3,900 characters.
 	Text   string
 	Blocks []slack.Block
@@ -72,12 +74,39 @@ func Render(v kovra.View) []Message {
 }
 
 func renderThread(v kovra.View) []Message {
+	_, alone := v.Thread.Person()
+	switch {
+	case v.Notice != nil:
+		return renderNotice(v)
+	case v.Subject != nil:
+		return renderSubject(v)
+	case alone:
+		return renderPersonal(v)
+	case v.Thread.Quiet:
+		return slices.DeleteFunc(renderLoud(v), func(m Message) bool {
+			s := v.Slots[m.Slot]
+			return m.Slot != kovra.SlotCard && s.TS == "" && s.Nonce == "" // what was told before goes on to be true
+		})
+	}
+	return renderLoud(v)
+}
+
+// renderLoud is the card with all its replies.
+func renderLoud(v kovra.View) []Message {
 	if v.Build != nil {
 		return renderBuildThread(v)
 	}
 	messages := []Message{renderCard(v)}
 	messages = append(messages, renderFailures(v)...)
 	return append(messages, renderHistory(v)...)
+}
+
+// renderParent is the card alone.
+func renderParent(v kovra.View) Message {
+	if v.Build != nil {
+		return renderBuildThread(v)[0]
+	}
+	return renderCard(v)
 }
 
 func (m *Message) finish() {
@@ -241,7 +270,7 @@ func whoText(v kovra.View) string {
 	author, by := person(r.Author), person(r.By)
 	for _, a := range v.Actions {
 		if a.Kind == kovra.ActRun && a.State == kovra.ActionDone {
-			by = mention(a.By.ID, a.By.Name)
+			by = actor(a.By)
 		}
 	}
 	switch {
@@ -371,16 +400,22 @@ func listed(names []string, most int) string {
 }
 
 func childrenLine(v kovra.View) string {
-	if len(v.Children) == 0 {
-		return ""
-	}
 	counts := map[kovra.Status]int{}
 	var order []kovra.Status
-	for _, c := range v.Children {
+	all := 0
+	for i := range v.Children {
+		c := &v.Children[i]
+		if v.Left(c) {
+			continue
+		}
+		all++
 		if counts[c.Run.Status] == 0 {
 			order = append(order, c.Run.Status)
 		}
 		counts[c.Run.Status]++
+	}
+	if all == 0 {
+		return ""
 	}
 	slices.SortStableFunc(order, func(a, b kovra.Status) int { return b.Rank() - a.Rank() })
 	var parts []string
@@ -390,7 +425,7 @@ func childrenLine(v kovra.View) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s %d %s", icon(s), counts[s], statusWords(s)))
 	}
-	return fmt.Sprintf("↳ %s: %s", plural(len(v.Children), "child pipeline", "child pipelines"), strings.Join(parts, " · "))
+	return fmt.Sprintf("↳ %s: %s", plural(all, "child pipeline", "child pipelines"), strings.Join(parts, " · "))
 }
 
 func plural(n int, one, many string) string {
@@ -425,7 +460,7 @@ func cardButtons(v kovra.View) []*slack.ButtonBlockElement {
 	case linked(v):
 		buttons = append(buttons, runButton(appName(v), r.Ref))
 	}
-	return buttons
+	return append(buttons, watchButton(v))
 }
 
 func jobsButton(r *kovra.Run, suffix string) *slack.ButtonBlockElement {

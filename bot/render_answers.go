@@ -136,7 +136,8 @@ type Deed struct {
 	JobName string
 	Project kovra.Project
 	App     kovra.App
-	Hook    Hook // for a link whose hook is to be set up by hand
+	Hook    Hook   // for a link whose hook is to be set up by hand
+	Connect string // where its person signs in at GitLab, of an action that waits for it
 
 	// Of actions of builds.
 	Build    kovra.Build         // that came of it, or that it is about; zero: none
@@ -151,6 +152,8 @@ func RenderAction(d Deed) Answer {
 		return renderDone(d)
 	case kovra.ActionFailed:
 		return renderActionFailed(d)
+	case kovra.ActionWaits:
+		return renderPrompt(d)
 	case kovra.ActionAsks:
 		if a.Kind == kovra.ActDeploy || a.Kind == kovra.ActRollBack {
 			return renderDeployQuestion(d)
@@ -169,6 +172,9 @@ func renderDone(d Deed) Answer {
 	if ofBuilds(a.Kind) {
 		return renderBuildDone(d)
 	}
+	if a.Kind == kovra.ActEnableHooks {
+		return renderEnabled(d)
+	}
 	text := "✅ " + actionPhrase(d).done
 	blocks := []slack.Block{section(text)}
 	for _, l := range doneNotes(d) {
@@ -177,9 +183,14 @@ func renderDone(d Deed) Answer {
 	var buttons []*slack.ButtonBlockElement
 	switch {
 	case a.Kind == kovra.ActLink || a.Kind == kovra.ActSubscribe:
-		buttons = append(buttons, button(ActionList, buttonPlace(a.App, "").String(), "Pipelines"), open("project", d.Project.URL, "View in GitLab"))
+		buttons = append(buttons, button(ActionList, buttonPlace(a.App, "").String(), "Pipelines"))
+		if a.Channel != "" {
+			buttons = append(buttons, subscribeButton(a.App))
+		}
+		buttons = append(buttons, open("project", d.Project.URL, "View in GitLab"))
 	case a.Kind == kovra.ActCreateApp || a.Kind == kovra.ActUnlink:
 		buttons = append(buttons, connectButton(a.App))
+	case a.Kind == kovra.ActConnect || a.Kind == kovra.ActDisconnect || a.Kind == kovra.ActNotify || a.Kind == kovra.ActWatch:
 	case a.Kind.Permission() == kovra.MayAct:
 		if d.Run.ID != 0 {
 			buttons = append(buttons, jobsButton(&d.Run, ""))
@@ -189,7 +200,7 @@ func renderDone(d Deed) Answer {
 			buttons = append(buttons, runButton(a.App, d.Run.Ref))
 		}
 	}
-	if a.Kind == kovra.ActLink && a.Outcome.Hook == kovra.HookByHand {
+	if a.Outcome.Hook == kovra.HookByHand {
 		blocks = append(blocks, handmadeHook(d)...)
 	}
 	return fit(Answer{Text: text, Blocks: row(blocks, buttons...)})
@@ -213,7 +224,11 @@ func doneNotes(d Deed) []string {
 		add(o.Hook == kovra.HookFound, saysHookFound)
 		add(o.Existing > 0, fmt.Sprintf(saysExisting, plural(o.Existing, "pipeline", "pipelines")))
 	}
-	add((a.Kind == kovra.ActLink || a.Kind == kovra.ActSubscribe) && !o.Member, fmt.Sprintf(saysInvite, channel(a.Channel)))
+	if a.Kind == kovra.ActSubscribe && a.Params.Filter.Relays() {
+		add(o.Hook == kovra.HookCreated, saysHookCreated)
+		add(o.Hook == kovra.HookFound && a.Params.Filter.Has(kovra.TopicMergeRequests), saysComments)
+	}
+	add((a.Kind == kovra.ActLink || a.Kind == kovra.ActSubscribe) && !o.Member && a.Channel != "", fmt.Sprintf(saysInvite, channel(a.Channel)))
 	add(o.Hook == kovra.HookRemoved, saysHookRemoved)
 	add(o.Hook == kovra.HookKept, saysHookKept)
 	add(o.Reason != "", prose(o.Reason, maxReason))
@@ -243,9 +258,31 @@ func handmadeHook(d Deed) []slack.Block {
 		"In GitLab, "+settings+" → Add new webhook:",
 		"• URL: "+code(cmp.Or(d.Hook.URL, "KOVRA_PUBLIC_URL/webhooks/gitlab"), maxLinkURL),
 		"• Secret token: "+prose(cmp.Or(d.Hook.Secret, saysHookSecret), 200),
-		"• Trigger: "+prose(cmp.Or(strings.Join(d.Hook.Events, ", "), saysHookEvents), 300),
+		"• Trigger: "+prose(hookEvents(d), 300),
 	)
 	return []slack.Block{section(lines...)}
+}
+
+// furtherEvents are GitLab's names of the triggers that topics need beside the usual ones.
+var furtherEvents = []struct {
+	topic kovra.Topic
+	event string
+}{
+	{kovra.TopicTags, "Tag push events"},
+	{kovra.TopicMergeRequests, "Merge request events"},
+	{kovra.TopicMergeRequests, "Comments"},
+	{kovra.TopicDeployments, "Deployment events"},
+	{kovra.TopicReleases, "Releases events"},
+}
+
+func hookEvents(d Deed) string {
+	events := []string{cmp.Or(strings.Join(d.Hook.Events, ", "), saysHookEvents)}
+	for _, f := range furtherEvents {
+		if d.Action.Params.Filter.Has(f.topic) {
+			events = append(events, f.event)
+		}
+	}
+	return strings.Join(events, ", ")
 }
 
 func renderActionFailed(d Deed) Answer {
@@ -272,7 +309,7 @@ func renderActionFailed(d Deed) Answer {
 // click wins, and later ones learn whose it was.
 func RenderTaken(d Deed, asker string) Answer {
 	a := d.Action
-	who := "by " + mention(a.By.ID, a.By.Name)
+	who := "by " + actor(a.By)
 	if a.By.ID == asker {
 		who = "by you"
 	}

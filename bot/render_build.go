@@ -208,7 +208,7 @@ func buildButtons(v kovra.View) []*slack.ButtonBlockElement {
 		if d, ok := newestDeployment(v); ok {
 			buttons = append(buttons, rollBackButton(v, d))
 		}
-		return append(buttons, triggerButton(appName(v), b.Spec.Branch))
+		return append(buttons, triggerButton(appName(v), b.Spec.Branch), watchButton(v))
 	}
 	if v.App.Project == 0 {
 		buttons = append(buttons, connectButton(appName(v)))
@@ -279,7 +279,7 @@ func settingsButton(app string) *slack.ButtonBlockElement {
 	return button(ActionSettings, clip(clean(app), maxName), "Settings")
 }
 
-// resumeButton is nil unless a roll back has paused auto-deploy.
+// resumeButton is nil unless auto-deploy is paused.
 func resumeButton(app string, s kovra.BuildSettings) *slack.ButtonBlockElement {
 	if !s.AutoDeploy || !s.Paused {
 		return nil
@@ -322,6 +322,11 @@ func RenderBuilds(l BuildList) Answer {
 	}
 	blocks = append(blocks, slack.NewDividerBlock()) // what follows is about the whole list
 	buttons := []*slack.ButtonBlockElement{triggerButton(l.App.Name, ""), settingsButton(l.App.Name), resumeButton(l.App.Name, l.Settings)}
+	return fit(Answer{Text: head, Blocks: row(blocks, append(buttons, buildPages(l)...)...)})
+}
+
+// buildPages turn the pages of a list.
+func buildPages(l BuildList) (buttons []*slack.ButtonBlockElement) {
 	place := buttonPlace(l.App.Name, "")
 	if l.Newer != 0 {
 		place.Before, place.After = 0, l.Newer
@@ -331,7 +336,7 @@ func RenderBuilds(l BuildList) Answer {
 		place.Before, place.After = l.Older, 0
 		buttons = append(buttons, button(ActionOlderBuilds, place.String(), "Older"))
 	}
-	return fit(Answer{Text: head, Blocks: row(blocks, buttons...)})
+	return buttons
 }
 
 // autoText says whether builds start by themselves, and how that is changed.
@@ -347,7 +352,7 @@ func pausedText(s kovra.BuildSettings) string {
 	if s.PausedBy.ID != "" {
 		by = " by " + mention(s.PausedBy.ID, s.PausedBy.Name)
 	}
-	return fmt.Sprintf(saysDeployPaused, by)
+	return fmt.Sprintf(saysDeployPaused, s.PausedSince(), by)
 }
 
 func buildListCard(l BuildList, b *kovra.Build) []slack.Block {

@@ -132,7 +132,7 @@ func renderBuildResult(v kovra.View) (Message, bool) {
 	default:
 		m.Blocks = []slack.Block{section(buildIcon(b.Status) + " " + text)}
 	}
-	m.Broadcast = b.News != kovra.NoNews && kovra.Subscription{Broadcast: v.Thread.Broadcast}.BroadcastsBuild(b, v.Project, v.Settings)
+	m.Broadcast = b.News != kovra.NoNews && v.Thread.Broadcast.OfBuild(b, v.Project, v.Settings)
 	return m, true
 }
 

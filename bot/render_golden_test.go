@@ -204,8 +204,10 @@ func renderInput(t *testing.T, in goldenInput) []shown {
 	case "apps":
 		answers = append(answers, RenderApps(in.Rows), RenderApps(nil))
 		for _, r := range in.Rows {
-			answers = append(answers, RenderApp(r), RenderSubscriptions(r.Subscriptions))
+			answers = append(answers, RenderApp(r), RenderSubscriptions(r.Subscriptions, "C1"))
 		}
+	case "hooks":
+		answers = append(answers, RenderHooks(v.Hooks, false), RenderHooks(v.Hooks[len(v.Hooks)-1:], false), RenderHooks(v.Hooks, true), RenderHooks(nil, false))
 	case "audit":
 		answers = append(answers, RenderAudit(v.App.Name, in.Audit, in.Older), RenderAudit("", nil, 0))
 	case "actions":

@@ -3,7 +3,9 @@ package bot
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/slack-go/slack"
 
@@ -19,7 +21,7 @@ type jobRow struct {
 	run     *kovra.Run
 	all     []kovra.Job
 	heading string // of the stage or the child pipeline that it is in
-	child   bool
+	depth   int    // of the child pipeline that it is in; 0: of the pipeline itself
 }
 
 // RenderJobs answers the Jobs button and `/pipeline jobs`: the current jobs stage by stage,
@@ -63,40 +65,76 @@ func pageButton(r *kovra.Run, page int, label string) *slack.ButtonBlockElement 
 	return button(ActionJobsPage+":"+strconv.Itoa(page), Value{Run: r.ID, Attempt: r.Attempt(), Page: page}.String(), label)
 }
 
-// jobRows puts the jobs in the order in which they are shown.
+// jobRows puts the jobs in the order in which they are shown: what a trigger job started follows it.
 func jobRows(v kovra.View) []jobRow {
-	var rows []jobRow
-	shown := map[int64]bool{}
-	for _, j := range kovra.CurrentJobs(v.Run.Stages, v.Jobs) {
-		rows = append(rows, jobRow{job: j, run: &v.Run, all: v.Jobs, heading: "*" + prose(cmp.Or(j.Stage, "–"), maxName) + "*"})
-		for i := range v.Children {
-			c := &v.Children[i]
-			if j.Bridge && !shown[c.Run.ID] && (c.Run.Parent.Job == j.ID || c.Run.Remote == j.Downstream.Pipeline) {
-				shown[c.Run.ID] = true
-				rows = append(rows, childRows(c, j.Name)...)
+	t := jobTree{v: &v, shown: map[int64]bool{}}
+	t.add(nil, nil)
+	for i := range v.Children {
+		if c := &v.Children[i]; !t.shown[c.Run.ID] && !v.Left(c) {
+			t.add(c, triggerPath(&v, c))
+		}
+	}
+	return t.rows
+}
+
+// jobTree gathers the rows of a pipeline and of what hangs below it.
+type jobTree struct {
+	v     *kovra.View
+	shown map[int64]bool // children, by our id
+	rows  []jobRow
+}
+
+// add shows the pipeline, or a child of it below the trigger jobs that led to it.
+func (t *jobTree) add(c *kovra.Child, path []string) {
+	run, jobs, name := &t.v.Run, t.v.Jobs, ""
+	if c != nil {
+		run, jobs = &c.Run, c.Jobs
+		t.shown[run.ID] = true
+		name = childName(run, path)
+	}
+	for _, j := range kovra.CurrentJobs(run.Stages, jobs) {
+		row := jobRow{job: j, run: run, all: jobs, heading: "*" + prose(cmp.Or(j.Stage, "–"), maxName) + "*"}
+		if c != nil {
+			row.depth = max(len(path), 1)
+			row.heading = fmt.Sprintf("%s%s %s · %s", indent(row.depth), icon(run.Status), name, prose(cmp.Or(j.Stage, "–"), maxName))
+		}
+		t.rows = append(t.rows, row)
+		for i := range t.v.Children {
+			below := &t.v.Children[i]
+			if of, trigger, known := t.v.Trigger(below); known && of == c && trigger.ID == j.ID && !t.shown[below.Run.ID] {
+				t.add(below, append(slices.Clone(path), j.Name))
 			}
 		}
 	}
-	for i := range v.Children {
-		if c := &v.Children[i]; !shown[c.Run.ID] {
-			shown[c.Run.ID] = true
-			rows = append(rows, childRows(c, "")...)
-		}
-	}
-	return rows
 }
 
-func childRows(c *kovra.Child, trigger string) []jobRow {
-	name := "child pipeline " + pipelineLink(&c.Run)
-	if trigger != "" {
-		name = code(trigger, maxName) + " › " + name
+func childName(r *kovra.Run, path []string) string {
+	var names []string
+	for _, trigger := range path {
+		names = append(names, code(trigger, maxName))
 	}
-	var rows []jobRow
-	for _, j := range kovra.CurrentJobs(c.Run.Stages, c.Jobs) {
-		heading := fmt.Sprintf("↳ %s %s · %s", icon(c.Run.Status), name, prose(cmp.Or(j.Stage, "–"), maxName))
-		rows = append(rows, jobRow{job: j, run: &c.Run, all: c.Jobs, heading: heading, child: true})
+	return strings.Join(append(names, "child pipeline "+pipelineLink(r)), " › ")
+}
+
+// triggerPath are the names of the trigger jobs that led to a child, as far as they are known.
+func triggerPath(v *kovra.View, c *kovra.Child) []string {
+	of, j, known := v.Trigger(c)
+	var path []string
+	if of != nil {
+		path = triggerPath(v, of)
 	}
-	return rows
+	if known {
+		path = append(path, j.Name)
+	}
+	return path
+}
+
+// indent is what the jobs of a child pipeline stand behind.
+func indent(depth int) string {
+	if depth == 0 {
+		return ""
+	}
+	return strings.Repeat("↳", depth) + " "
 }
 
 // jobBlocks is one job: with a single button beside it, or with a row of them below.
@@ -117,15 +155,11 @@ func jobBlocks(v kovra.View, r jobRow) []slack.Block {
 
 func jobLine(v kovra.View, r jobRow) string {
 	j := r.job
-	indent := ""
-	if r.child {
-		indent = "↳ "
-	}
 	words := statusWords(j.Status)
 	if j.Status == kovra.Failed && !j.Counts() {
 		words += ", which is allowed"
 	}
-	return dots(indent+icon(j.Status)+" "+code(j.Name, maxRef), words, reasonWords(j.FailureReason), jobSpan(j), downstreamText(v, j))
+	return dots(indent(r.depth)+icon(j.Status)+" "+code(j.Name, maxRef), words, reasonWords(j.FailureReason), jobSpan(j), downstreamText(v, j))
 }
 
 // downstreamText leads to a pipeline that the job started in another project.

@@ -3,6 +3,7 @@ package bot
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -42,8 +43,13 @@ func RenderList(l List) Answer {
 		blocks = append(blocks, listCard(l, &l.Runs[i])...)
 	}
 	blocks = append(blocks, slack.NewDividerBlock()) // what follows is about the whole list
+	buttons := append([]*slack.ButtonBlockElement{runButton(l.App.Name, l.Ref)}, listPages(l)...)
+	return fit(Answer{Text: head, Blocks: row(blocks, buttons...)})
+}
+
+// listPages turn the pages of a list.
+func listPages(l List) (buttons []*slack.ButtonBlockElement) {
 	place := buttonPlace(l.App.Name, l.Ref)
-	buttons := []*slack.ButtonBlockElement{runButton(l.App.Name, l.Ref)}
 	if l.Newer != 0 {
 		place.Before, place.After = 0, l.Newer
 		buttons = append(buttons, button(ActionNewer, place.String(), "Newer"))
@@ -52,7 +58,7 @@ func RenderList(l List) Answer {
 		place.Before, place.After = l.Older, 0
 		buttons = append(buttons, button(ActionOlder, place.String(), "Older"))
 	}
-	return fit(Answer{Text: head, Blocks: row(blocks, buttons...)})
+	return buttons
 }
 
 func emptyList(l List) string {
@@ -183,14 +189,24 @@ func RenderApp(r AppRow) Answer {
 		blocks = append(blocks, contextLine(saysNoChannel))
 	}
 	if d := date(r.App.CreatedAt); d != "" {
-		blocks = append(blocks, contextLine("created "+d+" by "+mention(r.App.CreatedBy, "")))
+		blocks = append(blocks, contextLine("created "+d+" "+creator(r.App)))
 	}
 	list := button(ActionList, buttonPlace(r.App.Name, "").String(), "Pipelines")
-	return fit(Answer{Text: name, Blocks: row(blocks, list, buildsButton(r.App.Name), runButton(r.App.Name, ""), open("project", r.Project.URL, "View in GitLab"))})
+	return fit(Answer{Text: name, Blocks: row(blocks, list, buildsButton(r.App.Name), runButton(r.App.Name, ""), subscribeButton(r.App.Name), open("project", r.Project.URL, "View in GitLab"))})
+}
+
+// creator names who made an app; the command line leaves no id of Slack.
+func creator(a kovra.App) string {
+	if a.CreatedBy == "" {
+		return "at the command line"
+	}
+	return "by " + mention(a.CreatedBy, "")
 }
 
 func hookText(p kovra.Project) string {
 	switch {
+	case p.Seen.Is().Trouble():
+		return hookIcon(p.Seen.Is()) + " " + healthWords(p.Seen)
 	case p.Hook == 0:
 		return saysHookUnknown
 	case p.HookOurs:
@@ -203,26 +219,60 @@ func hookText(p kovra.Project) string {
 func subscriptionLines(subs []kovra.Subscription, withApp bool) []string {
 	var lines []string
 	for _, s := range subs {
-		name := ""
-		if withApp {
-			name = "*" + prose(s.App, maxName) + "*"
-		}
-		paused := ""
-		if s.Paused != "" {
-			paused = "⏸️ paused: " + prose(s.Paused, maxName*2)
-		}
-		lines = append(lines, "• "+dots(name, channel(s.Channel), broadcastWords(s.Broadcast), paused))
+		lines = append(lines, "• "+subscriptionLine(s, withApp))
 	}
 	return lines
 }
 
-// RenderSubscriptions answers `/kovra subscriptions`.
-func RenderSubscriptions(subs []kovra.Subscription) Answer {
+func subscriptionLine(s kovra.Subscription, withApp bool) string {
+	name := ""
+	if withApp {
+		name = "*" + prose(s.App, maxName) + "*"
+	}
+	return dots(name, channel(s.Channel), subscriptionWords(s))
+}
+
+// editable is how many subscriptions of a list get buttons.
+const editable = 10
+
+// RenderSubscriptions answers `/kovra subscriptions`. Those of the channel where it is asked can be changed there.
+func RenderSubscriptions(subs []kovra.Subscription, here string) Answer {
 	if len(subs) == 0 {
 		return notice(saysNoSubscriptions)
 	}
 	head := plural(len(subs), "subscription", "subscriptions")
-	return fit(Answer{Text: head, Blocks: append([]slack.Block{section("*" + head + "*")}, sections(subscriptionLines(subs, true), "subscriptions", 7000)...)})
+	blocks := []slack.Block{section("*" + head + "*")}
+	if len(subs) > editable {
+		return fit(Answer{Text: head, Blocks: append(blocks, sections(subscriptionLines(subs, true), "subscriptions", 7000)...)})
+	}
+	var apps []string
+	for _, s := range subs {
+		blocks = append(blocks, section(subscriptionLine(s, true)))
+		if s.Channel != here {
+			continue
+		}
+		blocks = row(blocks, subscriptionButtons(s)...)
+		if !slices.Contains(apps, s.App) {
+			apps = append(apps, s.App)
+		}
+	}
+	if len(apps) == 1 {
+		blocks = append(blocks, slack.NewDividerBlock())
+		blocks = row(blocks, subscribeButton(apps[0]))
+	}
+	return fit(Answer{Text: head, Blocks: blocks})
+}
+
+func subscriptionButtons(s kovra.Subscription) []*slack.ButtonBlockElement {
+	id := strconv.FormatInt(s.ID, 10)
+	remove := button(ActionRemoveSubscription+":"+id, id, "Remove")
+	remove.Confirm = slack.NewConfirmationBlockObject(plainText("Remove this subscription?"),
+		mrkdwn(clipEscaped("The channel hears no more of "+selects(s.Filter)+".", maxConfirmText)), plainText("Remove"), plainText("Keep it"))
+	return []*slack.ButtonBlockElement{button(ActionEditSubscription+":"+id, id, "Edit"), remove}
+}
+
+func subscribeButton(app string) *slack.ButtonBlockElement {
+	return button(ActionSubscribe, clip(clean(app), maxName), labelChoose)
 }
 
 // AuditPage is how many entries one page of the record has.
@@ -249,13 +299,14 @@ func RenderAudit(app string, rows []AuditRow, older int64) Answer {
 	}
 	var lines []string
 	size := 0
-	for i, r := range rows {
+	var last int64
+	for _, r := range rows {
 		line := auditLine(r)
 		if size += utf8.RuneCountInString(line) + 1; size > auditSpace {
-			older = rows[i-1].Action.ID // the next page begins where this one is full
+			older = last // the next page begins where this one is full
 			break
 		}
-		lines = append(lines, line)
+		lines, last = append(lines, line), r.Action.ID
 	}
 	blocks := append([]slack.Block{section(head)}, sections(lines, "entries", maxMessage)...)
 	if older != 0 {
@@ -276,10 +327,19 @@ func auditLine(r AuditRow) string {
 		result = "✅ done"
 	case kovra.ActionAsks:
 		result = "waits for a yes"
+	case kovra.ActionWaits:
+		result = "🔑 waits for them to connect"
 	default:
 		result = "⏳ on its way"
 	}
-	return "• " + dots(date(a.CreatedAt), mention(a.By.ID, a.By.Name), auditWords(a, &r.Run), result)
+	who := actor(a.By)
+	if a.Outcome.As != "" {
+		who += " as " + code(a.Outcome.As, maxName)
+	}
+	if a.Params.Comment != nil {
+		who += " in a merge request"
+	}
+	return "• " + dots(date(a.CreatedAt), who, auditWords(a, &r.Run), result)
 }
 
 // notice is an answer of a line or two.

@@ -17,12 +17,12 @@ import (
 )
 
 // hostile are texts that people might write to make a message do what it should not.
-var hostile = []string{
+var hostile = append([]string{
 	"", "x", "<!channel>", "<@U9>", "<https://evil.example|click>", "```", "`````", "*b* _i_ ~s~ `c`", "a\nb\r\n> c",
 	"&lt;!here&gt;", "&amp;", strings.Repeat("&", 4000), strings.Repeat("`", 999), strings.Repeat("wide 字 ", 900),
 	"👩‍👩‍👧‍👦" + strings.Repeat("é", 500), "\u202eabc\u2066", "\xff\xfe", "|>", "https://gl.example/a|b>c?x=" + strings.Repeat("&", 300),
 	"https://user:secret@gl.example/", "javascript:alert(1)", "https://gl.example/" + strings.Repeat("a", 5000),
-}
+}, attacks...)
 
 // dice makes views out of numbers and texts.
 type dice struct {
@@ -252,7 +252,7 @@ func (d dice) answers(v kovra.View) []Answer {
 		rows = append(rows, row)
 	}
 	out := []Answer{
-		RenderList(list), RenderJobs(v, d.IntN(5)), RenderApps(rows), RenderApp(row), RenderSubscriptions(row.Subscriptions), RenderConnect(v.App.Name),
+		RenderList(list), RenderJobs(v, d.IntN(5)), RenderApps(rows), RenderApp(row), RenderSubscriptions(row.Subscriptions, "C1"), RenderConnect(v.App.Name),
 		RenderError(kovra.Errorf(kovra.Invalid, "%s", d.text())),
 		RenderError(&Choose{Apps: []string{"web", "api"}, Command: Command{Group: GroupPipeline, Verb: VerbRun, Words: []string{d.text()}}}),
 		RenderHelp(d.text(), []string{d.text()}),
@@ -477,7 +477,7 @@ func TestRenderBroadcast(t *testing.T) {
 		r := end
 		r.News = tt.news
 		v := kovra.View{
-			Thread: kovra.Thread{Broadcast: tt.broadcast}, App: kovra.App{Name: "web", Project: 7},
+			Matched: true, Thread: kovra.Thread{Broadcast: tt.broadcast}, App: kovra.App{Name: "web", Project: 7},
 			Run: kovra.Run{ID: 1, Project: 7, Remote: 2, Status: kovra.Failed, Protected: tt.protected, Results: []kovra.Result{r}},
 		}
 		got := Render(v)

@@ -16,27 +16,32 @@ import (
 
 // failed is a failed attempt at a job, in the pipeline or in one of its children.
 type failed struct {
-	job   kovra.Job
-	run   *kovra.Run
-	all   []kovra.Job // attempts of the same run
-	child string      // name of the trigger job; "" for a job of the pipeline itself
+	job  kovra.Job
+	run  *kovra.Run
+	all  []kovra.Job // attempts of the same run
+	path []string    // names of the trigger jobs that led to it; none for a job of the pipeline itself
+	left bool        // it is in a child pipeline in whose place another one stands
 }
 
 // failures are the attempts that a thread tells of, by id: those that count and of which
 // it is settled what can be said.
 func failures(v kovra.View) []failed {
 	var out []failed
-	add := func(run *kovra.Run, jobs []kovra.Job, child string) {
+	add := func(run *kovra.Run, jobs []kovra.Job, path []string, left bool) {
 		for _, j := range jobs {
 			if j.Status == kovra.Failed && j.Counts() && (j.Log == kovra.LogCut || j.Log == kovra.LogGone) {
-				out = append(out, failed{j, run, jobs, child})
+				out = append(out, failed{j, run, jobs, path, left})
 			}
 		}
 	}
-	add(&v.Run, v.Jobs, "")
+	add(&v.Run, v.Jobs, nil, false)
 	for i := range v.Children {
 		c := &v.Children[i]
-		add(&c.Run, c.Jobs, cmp.Or(triggerName(v, c), "#"+strconv.FormatInt(c.Run.Remote, 10)))
+		path := triggerPath(&v, c)
+		if len(path) == 0 {
+			path = []string{"#" + strconv.FormatInt(c.Run.Remote, 10)}
+		}
+		add(&c.Run, c.Jobs, path, v.Left(c))
 	}
 	slices.SortStableFunc(out, func(a, b failed) int {
 		switch {
@@ -48,16 +53,6 @@ func failures(v kovra.View) []failed {
 		return 0
 	})
 	return slices.CompactFunc(out, func(a, b failed) bool { return a.job.ID == b.job.ID })
-}
-
-// triggerName is the name of the job that started the child.
-func triggerName(v kovra.View, c *kovra.Child) string {
-	for _, j := range v.Jobs {
-		if j.Bridge && (j.ID == c.Run.Parent.Job && j.ID != 0 || j.Downstream.Pipeline == c.Run.Remote && c.Run.Remote != 0) {
-			return j.Name
-		}
-	}
-	return ""
 }
 
 // renderFailures gives the first ten failures a reply of their own, and the others one together.
@@ -104,11 +99,14 @@ func renderFailure(v kovra.View, f failed) Message {
 		blocks = append(blocks, contextLine(noExcerpt(j)))
 	}
 	next, retried := kovra.Successor(j, f.all)
-	if retried {
+	switch {
+	case retried:
 		blocks = append(blocks, contextLine(retriedWords(next.Status)))
+	case f.left:
+		blocks = append(blocks, contextLine(saysTriggerRetried))
 	}
 	var retry *slack.ButtonBlockElement
-	if !retried && linked(v) {
+	if !retried && !f.left && linked(v) {
 		retry = retryJobButton(f.run, j)
 	}
 	return Message{
@@ -121,11 +119,14 @@ func renderFailure(v kovra.View, f failed) Message {
 
 // name is the job, below its trigger job if it has one.
 func (f failed) name() string {
-	if f.child == "" {
-		return code(f.job.Name, maxRef)
+	var names []string
+	for _, trigger := range f.path {
+		names = append(names, code(trigger, maxName))
 	}
-	return code(f.child, maxName) + " › " + code(f.job.Name, maxRef)
+	return strings.Join(append(names, code(f.job.Name, maxRef)), " › ")
 }
+
+const saysTriggerRetried = "↻ Its trigger job was retried"
 
 func jobSpan(j kovra.Job) string {
 	if j.Duration <= 0 {
@@ -255,6 +256,8 @@ func renderRest(v kovra.View, rest []failed) Message {
 		again := ""
 		if next, ok := kovra.Successor(f.job, f.all); ok {
 			again = retriedWords(next.Status)
+		} else if f.left {
+			again = saysTriggerRetried
 		}
 		lines = append(lines, dots("• "+f.name(), prose(f.job.Stage, maxName), reasonWords(f.job.FailureReason), again))
 	}
@@ -307,6 +310,9 @@ func renderResult(v kovra.View, i int) (Message, bool) {
 	if i < len(v.Run.Results)-1 && v.Slots[slot].TS == "" || r.Status == kovra.Skipped {
 		return Message{}, false
 	}
+	if r.News == kovra.Broken && !v.Matched && v.Slots[slot].TS == "" {
+		return Message{}, false // it waits to be known whom to mention
+	}
 	bad, all := failedAt(v, r)
 	text := resultWords(r, i+1)
 	if r.Status == kovra.Failed && len(bad) > 0 {
@@ -319,13 +325,14 @@ func renderResult(v kovra.View, i int) (Message, bool) {
 	m := Message{Slot: slot, Class: Terminal, Text: where + " · " + text}
 	switch r.News {
 	case kovra.Broken:
-		m.Blocks = newsBlocks(v, "❌ "+where+" is broken", text)
+		m.Blocks = newsBlocks(v, dots("❌ "+where+" is broken", starterMention(v, r)), text)
+		m.Text = dots(m.Text, starterMention(v, r))
 	case kovra.Fixed:
 		m.Blocks = newsBlocks(v, "✅ "+where+" is fixed", text)
 	default:
 		m.Blocks = []slack.Block{section(icon(r.Status) + " " + text)}
 	}
-	m.Broadcast = r.News != kovra.NoNews && kovra.Subscription{Broadcast: v.Thread.Broadcast}.Broadcasts(&v.Run)
+	m.Broadcast = r.News != kovra.NoNews && v.Thread.Broadcast.OfRun(&v.Run)
 	return m, true
 }
 

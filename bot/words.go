@@ -8,7 +8,7 @@ import (
 	"kovra.dev/chatops/internal/kovra"
 )
 
-// Every sentence of the bot is in this file, so that it speaks with one voice: short,
+// Every sentence of the bot is in the files words*.go, so that it speaks with one voice: short,
 // calm, and with the next step in it. Sentences named says… are plain text for
 // [kovra.Error]; they are escaped where they are shown.
 const (
@@ -191,7 +191,7 @@ func resultWords(r kovra.Result, attempt int) string {
 
 // deedWords says what somebody did. In a thread the pipeline need not be named.
 func deedWords(a kovra.Action, job string, inThread bool) string {
-	who, what := mention(a.By.ID, a.By.Name), "the pipeline"
+	who, what := actor(a.By), "the pipeline"
 	if inThread {
 		what = "this pipeline"
 	}
@@ -289,6 +289,11 @@ var about = map[string]string{
 	VerbSubscriptions: "which channel hears of what",
 	VerbLogs:          "show logs in this channel though it is shared with another organisation, or how it is",
 	VerbAudit:         "who did what",
+	VerbConnect:       "act with your own GitLab account",
+	VerbDisconnect:    "forget your GitLab account",
+	VerbNotify:        "direct messages about your pipelines",
+	VerbWhy:           "whether you may do something, and why",
+	VerbHooks:         "whether GitLab's webhooks work, for administrators",
 }
 
 func broadcastWords(b kovra.Broadcast) string {
@@ -317,14 +322,21 @@ func actionPhrase(d Deed) phrase {
 	if ofBuilds(a.Kind) {
 		return buildPhrase(d)
 	}
+	if p, ok := peoplePhrase(a); ok {
+		return p
+	}
 	app := "*" + prose(cmp.Or(a.App, d.App.Name), maxName) + "*"
 	pipeline := "the pipeline"
 	if d.Run.Remote != 0 {
 		pipeline = "pipeline " + pipelineLink(&d.Run)
 	}
-	upper := strings.ToUpper(pipeline[:1]) + pipeline[1:]
+	whole := upper(pipeline)
 	job := "job " + code(cmp.Or(d.JobName, a.Params.JobName, fmt.Sprintf("#%d", a.Job)), maxRef)
 	here := channel(a.Channel)
+	hears := here + " hears of its pipelines."
+	if a.Channel == "" {
+		hears = fmt.Sprintf(saysLinkedAlone, prose(a.App, maxName))
+	}
 	project := code(cmp.Or(a.Outcome.Project, d.Project.Path, a.Params.Project), maxRef)
 	switch a.Kind {
 	case kovra.ActRun:
@@ -334,21 +346,21 @@ func actionPhrase(d Deed) phrase {
 		}
 		started := "A pipeline"
 		if d.Run.Remote != 0 {
-			started = upper
+			started = whole
 		} else if a.Outcome.Remote != 0 {
 			started = "Pipeline " + link(a.Outcome.URL, fmt.Sprintf("#%d", a.Outcome.Remote))
 		}
 		return phrase{"Starting a pipeline of " + app + on, started + " of " + app + on + " is started.", "No pipeline of " + app + on + " was started.", "A pipeline of " + app + on + " was already started", "Start a pipeline"}
 	case kovra.ActCancel:
-		return phrase{"Canceling " + pipeline, upper + " is being canceled.", upper + " was not canceled.", upper + " was already canceled", "Cancel the pipeline"}
+		return phrase{"Canceling " + pipeline, whole + " is being canceled.", whole + " was not canceled.", whole + " was already canceled", "Cancel the pipeline"}
 	case kovra.ActRetry:
-		return phrase{"Retrying " + pipeline, "The failed and canceled jobs of " + pipeline + " run again.", upper + " was not retried.", upper + " was already retried", "Retry the pipeline"}
+		return phrase{"Retrying " + pipeline, "The failed and canceled jobs of " + pipeline + " run again.", whole + " was not retried.", whole + " was already retried", "Retry the pipeline"}
 	case kovra.ActRetryJob:
 		return phrase{"Retrying " + job, "The " + job + " runs again.", "The " + job + " was not retried.", "The " + job + " was already retried", "Retry the job"}
 	case kovra.ActPlay:
 		return phrase{"Starting " + job, "The " + job + " is started.", "The " + job + " was not started.", "The " + job + " was already started", "Play the job"}
 	case kovra.ActLink:
-		return phrase{"Linking " + app + " to " + project, app + " is linked to " + project + ". " + here + " hears of its pipelines.", app + " was not linked to " + project + ".", app + " was already linked", "Link the app"}
+		return phrase{"Linking " + app + " to " + project, app + " is linked to " + project + ". " + hears, app + " was not linked to " + project + ".", app + " was already linked", "Link the app"}
 	case kovra.ActUnlink:
 		return phrase{"Unlinking " + app, app + " has no GitLab project any more. The app stays.", app + " was not unlinked.", app + " was already unlinked", "Unlink the app"}
 	case kovra.ActCreateApp:
@@ -356,8 +368,12 @@ func actionPhrase(d Deed) phrase {
 	case kovra.ActDeleteApp:
 		return phrase{"Deleting " + app, app + " is deleted.", app + " was not deleted.", app + " was already deleted", "Delete the app"}
 	case kovra.ActSubscribe:
-		return phrase{"Subscribing " + here + " to " + app, here + " hears of " + app + ": " + broadcastWords(a.Params.Broadcast) + ".", here + " was not subscribed to " + app + ".", here + " was already subscribed to " + app, "Subscribe the channel"}
+		return phrase{"Subscribing " + here + " to " + app, here + " hears of " + app + ": " + dots(selects(a.Params.Filter), newsWords(a.Params.Filter)) + ".", here + " was not subscribed to " + app + ".", here + " was already subscribed to " + app, "Subscribe the channel"}
 	case kovra.ActUnsubscribe:
+		if a.Params.Subscription != 0 {
+			what := fmt.Sprintf("the subscription #%d of %s", a.Params.Subscription, app)
+			return phrase{"Removing " + what, upper(what) + " is removed.", upper(what) + " was not removed.", upper(what) + " was already removed", "Remove the subscription"}
+		}
 		return phrase{"Unsubscribing " + here + " from " + app, here + " hears no more of " + app + ".", here + " was not unsubscribed from " + app + ".", here + " was already unsubscribed from " + app, "Unsubscribe the channel"}
 	case kovra.ActShowLogs:
 		return phrase{"Switching the logs on in " + here, "Excerpts and log links are shown in " + here + ", also while it is shared with another organisation.", "The logs in " + here + " were not switched on.", "The logs in " + here + " were already switched on", "Show the logs"}
@@ -406,6 +422,9 @@ func logsWords(c kovra.Channel) string {
 func auditWords(a kovra.Action, r *kovra.Run) string {
 	if ofBuilds(a.Kind) {
 		return buildAuditWords(a)
+	}
+	if words, ok := peopleAudit(a); ok {
+		return words
 	}
 	what := ""
 	if r.Remote != 0 {

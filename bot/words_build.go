@@ -30,7 +30,7 @@ const (
 	saysNoBuilds      = "No build yet. Start one with *Trigger Build*, or switch automatic builds on in *Settings*."
 	saysAutoOn        = "Each push to %s is built by itself."
 	saysAutoOff       = "Automatic builds are off. *Settings* switches them on."
-	saysDeployPaused  = "⏸️ Auto-deploy is paused since a roll back%s."
+	saysDeployPaused  = "⏸️ Auto-deploy is paused since %s%s."
 	saysPausedNow     = "Auto-deploy is paused until somebody resumes it."
 	saysStepLogEmpty  = "The log of this step is empty."
 	saysStepLogGone   = "The cluster no longer has the log of this step."
@@ -148,7 +148,7 @@ func deploymentWords(d *kovra.Deployment) string {
 
 // buildDeedWords says what somebody did, in the thread of a build.
 func buildDeedWords(a kovra.Action) string {
-	who := mention(a.By.ID, a.By.Name)
+	who := actor(a.By)
 	switch a.Kind {
 	case kovra.ActCancelBuild:
 		return "🚫 " + who + " cancelled this build"

@@ -34,7 +34,7 @@ func (tx *Tx) scanAction(s scanner) (kovra.Action, error) {
 		return a, err
 	}
 	// A reply address sealed with a lost key is no reason to lose the action.
-	url, _ := tx.db.sealer.open("reply", sealed)
+	url, _ := tx.db.sealer.Load().open("reply", sealed)
 	a.By, a.Params, a.Outcome, a.ReplyURL = d.By, d.Params, d.Outcome, string(url)
 	a.Late, a.Answered = late != 0, answered != 0
 	a.CreatedAt, a.TriedAt, a.FinishedAt = unstamp(created), unstamp(tried), unstamp(finished)
@@ -43,12 +43,17 @@ func (tx *Tx) scanAction(s scanner) (kovra.Action, error) {
 
 // Propose records what a person asks for. If another action with the same lock
 // exists that has not failed, nothing is recorded, and that one is returned with
-// false: the first click wins. secret is kept encrypted until the action ends.
+// false: the first click wins. An action that waits for its person to connect holds no lock, but the same person
+// asking for the same again is given it back, with true. secret is kept encrypted until the action ends.
 func (tx *Tx) Propose(a kovra.Action, secret []byte) (kovra.Action, bool, error) {
 	if a.Lock != "" {
-		first, err := tx.scanAction(tx.row("SELECT "+actionColumns+" FROM actions WHERE lock = ? AND lock <> '' AND state <> 'failed'", a.Lock))
-		if !errors.Is(err, sql.ErrNoRows) {
+		first, taken, err := tx.lockedBy(a.Lock)
+		if taken || err != nil {
 			return first, false, err
+		}
+		again, waits, err := tx.waiting(a)
+		if waits || err != nil {
+			return again, true, err
 		}
 	}
 	doc, err := encode(actionDoc{By: a.By, Params: a.Params, Outcome: a.Outcome})
@@ -57,19 +62,19 @@ func (tx *Tx) Propose(a kovra.Action, secret []byte) (kovra.Action, bool, error)
 	}
 	var reply []byte
 	if a.ReplyURL != "" {
-		if reply, err = tx.db.sealer.seal("reply", []byte(a.ReplyURL)); err != nil {
+		if reply, err = tx.db.sealer.Load().seal("reply", []byte(a.ReplyURL)); err != nil {
 			return a, false, err
 		}
 	}
 	a.State, a.CreatedAt = kovra.ActionWanted, tx.now
-	err = tx.row(`INSERT INTO actions (kind, app, run, build, job, channel, lock, state, created_at, doc, reply_url)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-		string(a.Kind), a.App, a.Run, a.Build, a.Job, a.Channel, a.Lock, string(a.State), stamp(a.CreatedAt), doc, reply).Scan(&a.ID)
+	err = tx.row(`INSERT INTO actions (kind, app, run, build, job, channel, lock, state, created_at, doc, reply_url, person)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		string(a.Kind), a.App, a.Run, a.Build, a.Job, a.Channel, a.Lock, string(a.State), stamp(a.CreatedAt), doc, reply, personKey(a.By)).Scan(&a.ID)
 	if err != nil {
 		return a, false, err
 	}
 	if secret != nil {
-		sealed, err := tx.db.sealer.seal(secretUse(a.ID), secret)
+		sealed, err := tx.db.sealer.Load().seal(secretUse(a.ID), secret)
 		if err != nil {
 			return a, false, err
 		}
@@ -79,6 +84,92 @@ func (tx *Tx) Propose(a kovra.Action, secret []byte) (kovra.Action, bool, error)
 	}
 	tx.touch(kovra.RefAction, a.ID)
 	return a, true, nil
+}
+
+// Asked reports whether an action with that lock was ever proposed, however it ended: what is told twice by a peer is asked once.
+func (tx *Tx) Asked(lock string) (bool, error) {
+	n, err := tx.int("SELECT 1 FROM actions WHERE lock = ? AND lock <> '' LIMIT 1", lock)
+	return n != 0, err
+}
+
+// lockedBy returns the action that holds a lock.
+func (tx *Tx) lockedBy(lock string) (kovra.Action, bool, error) {
+	a, err := tx.scanAction(tx.row("SELECT "+actionColumns+" FROM actions WHERE lock = ? AND lock <> '' AND state <> 'failed' AND state <> 'waits'", lock))
+	if errors.Is(err, sql.ErrNoRows) {
+		return a, false, nil
+	}
+	return a, err == nil, err
+}
+
+// waiting returns what the same person has asked for before, and what still waits for them to connect. It carries the
+// new way to answer.
+func (tx *Tx) waiting(a kovra.Action) (kovra.Action, bool, error) {
+	w, err := tx.scanAction(tx.row("SELECT "+actionColumns+" FROM actions WHERE person = ? AND lock = ? AND person <> '' AND state = 'waits' ORDER BY id DESC LIMIT 1",
+		a.By.ID, a.Lock))
+	if errors.Is(err, sql.ErrNoRows) {
+		return w, false, nil
+	}
+	if err != nil || a.ReplyURL == "" {
+		return w, err == nil, err
+	}
+	reply, err := tx.db.sealer.Load().seal("reply", []byte(a.ReplyURL))
+	if err != nil {
+		return w, false, err
+	}
+	w.ReplyURL = a.ReplyURL
+	_, err = tx.exec("UPDATE actions SET reply_url = ? WHERE id = ?", reply, w.ID)
+	return w, true, err
+}
+
+// WaitAction has an action wait for its person to connect their GitLab account. Its lock is free until then, and
+// the person is asked to, once.
+func (tx *Tx) WaitAction(id int64) error {
+	if _, err := tx.exec("UPDATE actions SET state = 'waits', prompted = 0 WHERE id = ? AND state = 'wanted'", id); err != nil {
+		return err
+	}
+	tx.touch(kovra.RefAction, id)
+	tx.touch(kovra.RefAnswer, id)
+	a, err := tx.Action(id)
+	if err != nil {
+		return err
+	}
+	return tx.bumpHomeOf(a)
+}
+
+// resumeActions has the actions go on that waited for a person. One whose place was taken meanwhile fails.
+func (tx *Tx) resumeActions(slackUser string) error {
+	waiting, err := list(tx, tx.scanAction, "SELECT "+actionColumns+" FROM actions WHERE person = ? AND person <> '' AND state = 'waits' ORDER BY id", slackUser)
+	if err != nil {
+		return err
+	}
+	for _, a := range waiting {
+		first, taken, err := tx.lockedBy(a.Lock)
+		switch {
+		case err != nil:
+			return err
+		case taken && a.Lock != "":
+			out := kovra.Outcome{Kind: kovra.Conflict, Reason: "It was done meanwhile, by " + cmp.Or(first.By.Name, "somebody else") + "."}
+			err = tx.FinishAction(a.ID, kovra.ActionFailed, out)
+		default:
+			_, err = tx.exec("UPDATE actions SET state = 'wanted', late = 1 WHERE id = ?", a.ID)
+			tx.touch(kovra.RefAction, a.ID)
+			err = errors.Join(err, tx.bumpHomeOf(a))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ClaimPrompt reports true to exactly one caller: the one who asks the person to connect.
+func (tx *Tx) ClaimPrompt(id int64) (bool, error) {
+	res, err := tx.exec("UPDATE actions SET prompted = 1, late = 1 WHERE id = ? AND state = 'waits' AND prompted = 0", id)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
 }
 
 func secretUse(action int64) string { return "action/" + strconv.FormatInt(action, 10) }
@@ -95,7 +186,7 @@ func (tx *Tx) Secret(action int64) ([]byte, error) {
 	if err := tx.row("SELECT secret FROM actions WHERE id = ?", action).Scan(&sealed); err != nil {
 		return nil, found(err, "There is no action %d.", action)
 	}
-	return tx.db.sealer.open(secretUse(action), sealed)
+	return tx.db.sealer.Load().open(secretUse(action), sealed)
 }
 
 // TryAction records, before it is started, that the effect of an action is started.
@@ -129,6 +220,9 @@ func (tx *Tx) FinishAction(id int64, state kovra.ActionState, out kovra.Outcome)
 	}
 	tx.touch(kovra.RefAction, id)
 	tx.touch(kovra.RefAnswer, id)
+	if err := errors.Join(tx.bumpHomeOf(a), tx.wakeOperators(a)); err != nil {
+		return err
+	}
 	if build := cmp.Or(a.Build, out.Build); build != 0 {
 		if err := tx.bumpBuildThreads(build); err != nil {
 			return err

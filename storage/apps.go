@@ -39,7 +39,10 @@ func (tx *Tx) SaveApp(a kovra.App) error {
 	if err != nil && kovra.KindOf(err) != kovra.NotFound {
 		return err
 	}
-	return tx.writeApp(a)
+	if err := errors.Join(tx.writeApp(a), tx.bumpHomes("")); err != nil || old.Project == a.Project {
+		return err
+	}
+	return tx.reviewHooks(true)
 }
 
 func (tx *Tx) writeApp(a kovra.App) error {
@@ -63,7 +66,7 @@ func (tx *Tx) DeleteApp(name string) error {
 	if _, err := tx.exec("DELETE FROM apps WHERE name = ?", name); err != nil {
 		return err
 	}
-	return tx.bumpThreadsOf(name)
+	return errors.Join(tx.bumpThreadsOf(name), tx.bumpHomes(""), tx.reviewHooks(true))
 }
 
 func scanProject(s scanner) (kovra.Project, error) {
@@ -98,70 +101,6 @@ func (tx *Tx) SaveProject(p kovra.Project) error {
 // LinkedProjects returns the projects that at least one app is linked to.
 func (tx *Tx) LinkedProjects() ([]kovra.Project, error) {
 	return list(tx, scanProject, "SELECT id, doc FROM projects WHERE id IN (SELECT project FROM apps) ORDER BY id")
-}
-
-// SubscriptionQuery selects subscriptions; zero fields select all.
-type SubscriptionQuery struct {
-	App     string
-	Channel string
-	Project int64
-}
-
-const subscriptionColumns = "s.id, s.app, s.channel, s.broadcast, s.floor, s.paused, s.created_by, s.created_at"
-
-func scanSubscription(s scanner) (kovra.Subscription, error) {
-	var v kovra.Subscription
-	var at int64
-	err := s.Scan(&v.ID, &v.App, &v.Channel, &v.Broadcast, &v.Floor, &v.Paused, &v.CreatedBy, &at)
-	v.CreatedAt = unstamp(at)
-	return v, err
-}
-
-// Subscriptions returns what the query selects, by app and channel.
-func (tx *Tx) Subscriptions(q SubscriptionQuery) ([]kovra.Subscription, error) {
-	return list(tx, scanSubscription, `SELECT `+subscriptionColumns+` FROM subscriptions s JOIN apps a ON a.name = s.app
-		WHERE (?1 = '' OR s.app = ?1) AND (?2 = '' OR s.channel = ?2) AND (?3 = 0 OR a.project = ?3)
-		ORDER BY s.app, s.channel`, q.App, q.Channel, q.Project)
-}
-
-// SaveSubscription makes the subscription of the app's channel, or changes it.
-func (tx *Tx) SaveSubscription(s kovra.Subscription) error {
-	if s.Broadcast == "" {
-		s.Broadcast = kovra.BroadcastOn
-	}
-	_, err := tx.exec(`INSERT INTO subscriptions (app, channel, broadcast, floor, paused, created_by, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (app, channel) DO UPDATE SET broadcast = excluded.broadcast, floor = excluded.floor, paused = excluded.paused`,
-		s.App, s.Channel, string(s.Broadcast), s.Floor, s.Paused, s.CreatedBy, stamp(s.CreatedAt))
-	if err != nil || s.Paused != "" {
-		return err
-	}
-	return tx.ResumeSubscriptions(s.Channel)
-}
-
-// DeleteSubscription reports whether there was one.
-func (tx *Tx) DeleteSubscription(app, channel string) (bool, error) {
-	res, err := tx.exec("DELETE FROM subscriptions WHERE app = ? AND channel = ?", app, channel)
-	if err != nil {
-		return false, err
-	}
-	n, err := res.RowsAffected()
-	return n > 0, err
-}
-
-// PauseSubscriptions notes for every subscription of a channel why nothing can be posted there.
-func (tx *Tx) PauseSubscriptions(channel, reason string) error {
-	_, err := tx.exec("UPDATE subscriptions SET paused = ? WHERE channel = ?", reason, channel)
-	return err
-}
-
-// ResumeSubscriptions takes back [Tx.PauseSubscriptions]: the channel can be written
-// to again. Its broken threads are shown anew.
-func (tx *Tx) ResumeSubscriptions(channel string) error {
-	if _, err := tx.exec("UPDATE subscriptions SET paused = '' WHERE channel = ? AND paused <> ''", channel); err != nil {
-		return err
-	}
-	return tx.mendThreads(channel)
 }
 
 // KickProject has the project looked at soon after the commit.

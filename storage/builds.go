@@ -277,14 +277,8 @@ func (tx *Tx) makeBuildThreads(b *kovra.Build) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range subs {
-		if !s.WantsBuild(b) {
-			continue
-		}
-		_, err := tx.exec(`INSERT INTO threads (run, build, channel, app, version, shown_version, shown_by, broadcast, created_at)
-			VALUES (0, ?, ?, ?, 1, 0, 0, ?, ?) ON CONFLICT (run, build, channel) DO NOTHING`,
-			b.ID, s.Channel, s.App, string(s.Broadcast), stamp(tx.now))
-		if err != nil {
+	for _, w := range kovra.Wishes(subs, func(s kovra.Subscription) bool { return s.WantsBuild(b) }) {
+		if _, err := tx.makeThread(kovra.Thread{Build: b.ID}, w); err != nil {
 			return err
 		}
 	}
@@ -297,7 +291,14 @@ func (tx *Tx) bumpBuildThreads(build int64) error {
 	for _, id := range ids {
 		tx.touch(kovra.RefThread, id)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	b, err := tx.Build(build)
+	if err != nil {
+		return err
+	}
+	return tx.bumpHomes(b.App)
 }
 
 // ThreadsOfBuild returns the build's threads by channel.

@@ -148,7 +148,7 @@ func (p *pair) stepApp(t *tape) {
 func (p *pair) stepSubscribe(t *tape) {
 	s := kovra.Subscription{
 		App: pick(t, appNames...), Channel: pick(t, channels...), Floor: int64(t.next(3)), Paused: pick(t, "", "", "", "gone"),
-		Broadcast: pick(t, "", kovra.BroadcastOff, kovra.BroadcastAll), CreatedAt: p.m.now,
+		Filter: kovra.Filter{Broadcast: pick(t, "", kovra.BroadcastOff, kovra.BroadcastAll)}, CreatedAt: p.m.now,
 	}
 	p.both("subscribe "+s.App+" "+s.Channel, func(m *model) { m.subscribe(s) }, func(tx *storage.Tx) error { return tx.SaveSubscription(s) })
 }
@@ -163,7 +163,8 @@ func (p *pair) stepLeave(t *tape) {
 	default:
 		var want, got bool
 		p.both("unsubscribe "+app+" "+channel, func(m *model) { want = m.unsubscribe(app, channel) }, func(tx *storage.Tx) (err error) {
-			got, err = tx.DeleteSubscription(app, channel)
+			n, err := tx.DeleteSubscriptions(app, channel, 0)
+			got = n > 0
 			return err
 		})
 		p.same("there was one", want, got)

@@ -21,13 +21,14 @@ var linkKinds = map[kovra.LogKind]byte{kovra.JobLog: 'j', kovra.BuildLog: 'b', k
 // link, as long as the first encryption key stays; "" without a key.
 func (db *DB) LogLink(k kovra.LogKey) string {
 	kind, ok := linkKinds[k.Kind]
-	if !ok || len(db.sealer.links) == 0 {
+	keys := db.sealer.Load().links
+	if !ok || len(keys) == 0 {
 		return ""
 	}
 	b := []byte{kind}
 	b = binary.AppendUvarint(b, uint64(k.Project)) //nolint:gosec // ids are positive
 	b = binary.AppendUvarint(b, uint64(k.ID))      //nolint:gosec // ids are positive
-	return base64.RawURLEncoding.EncodeToString(append(b, signLink(db.sealer.links[0], b)...))
+	return base64.RawURLEncoding.EncodeToString(append(b, signLink(keys[0], b)...))
 }
 
 // OpenLink returns the log that a link opens, if any of our keys has signed it.
@@ -37,7 +38,7 @@ func (db *DB) OpenLink(link string) (kovra.LogKey, bool) {
 		return kovra.LogKey{}, false
 	}
 	b, mac := raw[:len(raw)-linkMAC], raw[len(raw)-linkMAC:]
-	for _, key := range db.sealer.links {
+	for _, key := range db.sealer.Load().links {
 		if hmac.Equal(mac, signLink(key, b)) {
 			return readLink(b)
 		}

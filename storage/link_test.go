@@ -15,11 +15,7 @@ func linkDB(t *testing.T, keys ...byte) *DB {
 	for _, k := range keys {
 		raw = append(raw, bytes.Repeat([]byte{k}, 32))
 	}
-	s, err := newSealer(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &DB{sealer: s}
+	return keyed(t, raw...)
 }
 
 func TestLogLink(t *testing.T) {
@@ -73,7 +69,7 @@ func TestLogLinkCannotBeMade(t *testing.T) {
 		t.Error("a key that is rotated out does not open it")
 	}
 	for _, odd := range [][]byte{{'j'}, {'j', 1}, {'j', 1, 1, 1}, {'x', 1, 1}} {
-		signed := append(bytes.Clone(odd), signLink(db.sealer.links[0], odd)...)
+		signed := append(bytes.Clone(odd), signLink(db.sealer.Load().links[0], odd)...)
 		if got, ok := db.OpenLink(base64.RawURLEncoding.EncodeToString(signed)); ok {
 			t.Errorf("%q signed by us opens %v", odd, got)
 		}

@@ -89,7 +89,7 @@ func openLogs(ctx context.Context, o LogsOptions, path string) (*Logs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open logs %s: %w", o.Path, err)
 	}
-	pool, err := sql.Open("sqlite3", logsDSN(path))
+	pool, err := makePool(path, logsDSN(path))
 	if err != nil {
 		return nil, fmt.Errorf("open logs %s: %w", o.Path, err)
 	}

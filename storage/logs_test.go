@@ -511,3 +511,31 @@ func TestRequiredLiterals(t *testing.T) {
 		}
 	}
 }
+
+// TestLogsRestoredOverAKilledServer: likewise for a copy of the logs; the log of the lost store does not get into it.
+func TestLogsRestoredOverAKilledServer(t *testing.T) {
+	lost := filepath.Join(t.TempDir(), "logs.db")
+	l := testLogs(t, LogsOptions{Path: lost})
+	l.fill(t, 1, []kovra.LogLine{{N: 1, Text: "kept"}})
+	path := filepath.Join(t.TempDir(), "logs.db")
+	if _, err := Backup(t.Context(), lost, path); err != nil {
+		t.Fatal(err)
+	}
+	l.fill(t, 2, []kovra.LogLine{{N: 1, Text: "lost"}})
+	for _, end := range []string{"-wal", "-shm"} {
+		text, err := os.ReadFile(lost + end)
+		if err != nil || len(text) == 0 {
+			t.Fatalf("%s: %d bytes, %v", end, len(text), err)
+		}
+		if err := os.WriteFile(path+end, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restored := testLogs(t, LogsOptions{Path: path})
+	for job, kept := range map[int64]bool{1: true, 2: false} {
+		_, err := restored.Find(t.Context(), kovra.LogKey{Kind: kovra.JobLog, Project: 1, ID: job})
+		if kept && err != nil || !kept && kovra.KindOf(err) != kovra.NotFound {
+			t.Errorf("job %d: %v", job, err)
+		}
+	}
+}

@@ -77,7 +77,7 @@ func (m *model) bumpThreadsOf(app string) {
 }
 
 func (m *model) subscribe(s kovra.Subscription) {
-	s.Broadcast = cmp.Or(s.Broadcast, kovra.BroadcastOn)
+	s.Filter.Broadcast = cmp.Or(s.Filter.Broadcast, kovra.BroadcastOn)
 	k := [2]string{s.App, s.Channel}
 	if old, ok := m.subs[k]; ok {
 		s.CreatedAt = old.CreatedAt
@@ -327,15 +327,33 @@ func (m *model) makeThreads(r *kovra.Run) {
 		if !ok || app.Project != r.Project || !s.Wants(r) {
 			continue
 		}
-		if slices.ContainsFunc(m.threads, func(t *kovra.Thread) bool { return t.Run == r.ID && t.Channel == s.Channel }) {
+		loud := m.loudest(r, s.Channel)
+		if i := slices.IndexFunc(m.threads, func(t *kovra.Thread) bool { return t.Run == r.ID && t.Channel == s.Channel }); i >= 0 {
+			m.threads[i].Broadcast = loud
 			continue
 		}
 		m.lastThread++
 		m.threads = append(m.threads, &kovra.Thread{
-			ID: m.lastThread, Run: r.ID, Channel: s.Channel, App: s.App, Version: 1, Broadcast: s.Broadcast, CreatedAt: m.now,
+			ID: m.lastThread, Run: r.ID, Channel: s.Channel, App: s.App, Version: 1, Broadcast: loud, CreatedAt: m.now,
 		})
 		m.wakeChildren(r)
 	}
+}
+
+// loudest is the switch of all apps of the run's project that the channel hears of.
+func (m *model) loudest(r *kovra.Run, channel string) kovra.Broadcast {
+	all := map[kovra.Broadcast]bool{}
+	for k, s := range m.subs {
+		if k[1] == channel && m.apps[k[0]].Project == r.Project && s.Wants(r) {
+			all[s.Filter.Broadcast] = true
+		}
+	}
+	for _, b := range []kovra.Broadcast{kovra.BroadcastAll, kovra.BroadcastOn} {
+		if all[b] {
+			return b
+		}
+	}
+	return kovra.BroadcastOff
 }
 
 func (m *model) wakeChildren(r *kovra.Run) {
@@ -346,6 +364,16 @@ func (m *model) wakeChildren(r *kovra.Run) {
 			m.wakeChildren(c)
 		}
 	}
+}
+
+// children appends what hangs below a run, each followed by its own children. A child is younger than its parent.
+func (m *model) children(ids []int64, r *kovra.Run) []int64 {
+	for _, c := range slices.SortedFunc(slices.Values(m.runs), func(a, b *kovra.Run) int { return cmp.Compare(a.Remote, b.Remote) }) {
+		if c.Child() && c.Project == r.Project && c.Parent.Pipeline == r.Remote && c.Remote > r.Remote {
+			ids = m.children(append(ids, c.ID), c)
+		}
+	}
+	return ids
 }
 
 func (m *model) renderAgain(renderer, limit int) {
@@ -491,8 +519,7 @@ func (m *model) state() state {
 }
 
 func (m *model) runState(s *state) {
-	byRemote := func(a, b *kovra.Run) int { return cmp.Compare(a.Remote, b.Remote) }
-	for _, r := range slices.SortedFunc(slices.Values(m.runs), byRemote) {
+	for _, r := range slices.SortedFunc(slices.Values(m.runs), func(a, b *kovra.Run) int { return cmp.Compare(a.Remote, b.Remote) }) {
 		if !r.Child() {
 			s.Listed[r.Project-1] = slices.Insert(s.Listed[r.Project-1], 0, r.ID)
 		}
@@ -503,13 +530,7 @@ func (m *model) runState(s *state) {
 		if linked && !r.Status.Final() && r.Status != kovra.Manual && r.Status != kovra.Scheduled {
 			s.Quiet = append(s.Quiet, r.ID)
 		}
-		children := []int64{}
-		for _, c := range slices.SortedFunc(slices.Values(m.runs), byRemote) {
-			if c.Child() && c.Project == r.Project && c.Parent.Pipeline == r.Remote {
-				children = append(children, c.ID)
-			}
-		}
-		s.Children = append(s.Children, children)
+		s.Children = append(s.Children, m.children([]int64{}, r))
 		for _, k := range slices.SortedFunc(maps.Keys(m.jobs), func(a, b jobKey) int { return cmp.Compare(a.id, b.id) }) {
 			if j := m.jobs[k]; j.Run == r.ID {
 				s.Jobs = append(s.Jobs, j)

@@ -111,7 +111,24 @@ func TestPlans(t *testing.T) {
 		{"message", operations["ThreadAt"], "FROM threads", "slots_ts (ts=?"},
 		{"slots", operations["View"], "FROM slots", "(thread=?)"},
 		{"done actions", operations["View"], "FROM actions", "actions_run (run=?"},
-		{"lock", operations["Propose"], "SELECT", "actions_lock (lock=?"},
+		{"dirty homes", loop(kovra.RefHome), "FROM homes", "homes_dirty"},
+		{"same subscription", operations["SaveSubscription"], "SELECT id FROM subscriptions", "(app=? AND channel=? AND filter=?)"},
+		{"subject by key", operations["SubjectByKey"], "FROM subjects", "(project=? AND kind=? AND key=?)"},
+		{"threads of a subject", operations["ObserveSubject"], "UPDATE threads SET version", "threads_subject (subject=?)"},
+		{"old runs", operations["PruneHistory"], "FROM runs", "runs_old (observed_at<?)"},
+		{"old actions", operations["PruneHistory"], "DELETE FROM actions", "actions_old (finished_at<?)"},
+		{"threads of a notice", operations["TellNotice"], "UPDATE threads SET version", "threads_notice (notice=?)"},
+		{"untold notices", loop(kovra.RefNotice), "FROM notices", "notices_untold"},
+		{"old subjects", operations["PruneSubjects"], "DELETE FROM subjects", "subjects_at (at<?)"},
+		{"account of a GitLab user", operations["AccountOf"], "FROM people", "people_gitlab (gitlab=?"},
+		{"match", operations["Match"], "FROM matches", "(gitlab=?)"},
+		{"matches of a person", operations["Disconnect"], "FROM matches", "matches_slack (slack=?)"},
+		{"waiting of a person", operations["Connect"], "state = 'waits'", "actions_waits (person=?"},
+		{"asked", operations["Asked"], "FROM actions", "actions_asked (lock=?)"},
+		{"homes of a project", operations["Observe"], "UPDATE homes", "homes_app (app=?)"},
+		{"lock", operations["Propose"], "state <> 'waits'", "actions_lock (lock=?"},
+		{"waiting", operations["Propose"], "state = 'waits'", "actions_waits (person=?"},
+		{"turn of an operator", operations["OperatorTurn"], "FROM actions", "actions_"},
 		{"open actions", operations["OpenActions"], "FROM actions", "actions_open"},
 		{"dirty builds", loop(kovra.RefBuild), "FROM builds", "builds_dirty"},
 		{"dirty deployments", loop(kovra.RefDeployment), "FROM deployments", "deployments_dirty"},
@@ -164,11 +181,26 @@ func TestPlansOfEverything(t *testing.T) {
 	for name, op := range operations {
 		for _, q := range statements(t, db, op) {
 			got := plan(t, db, q)
-			for _, table := range []string{"runs", "jobs", "slots", "threads", "actions", "deliveries", "builds", "deployments", "build_moves"} {
+			for _, table := range []string{"runs", "jobs", "slots", "threads", "actions", "deliveries", "builds", "deployments", "build_moves", "subjects", "matches", "homes"} {
 				if strings.Contains(got+";", "SCAN "+table+";") && !strings.Contains(q, "LIMIT") {
 					t.Errorf("%s reads all of %s: %s\n%s", name, table, got, q)
 				}
 			}
+		}
+	}
+}
+
+// TestSubscriptionsAreFoundByIndex: with every hook those of a project are asked for. They are few, and sorted.
+func TestSubscriptionsAreFoundByIndex(t *testing.T) {
+	db := openNew(t)
+	for want, q := range map[string]SubscriptionQuery{
+		"apps_project (project=?); SEARCH s USING INDEX sqlite_autoindex_subscriptions_1 (app=?)": {Project: 7},
+		"subscriptions_channel (channel=?)": {Channel: "C1"},
+		"(app=?)":                           {App: "web"},
+	} {
+		queries := statements(t, db, func(tx *Tx) error { _, err := tx.Subscriptions(q); return err })
+		if got := plan(t, db, queries[0]); len(queries) != 1 || !strings.Contains(got, want) {
+			t.Errorf("plan %q does not use %q", got, want)
 		}
 	}
 }

@@ -61,10 +61,11 @@ func (k printKey) power(n int) uint64 {
 // with a pad that only the key and Sum give. With the key Roll tells nothing that Sum
 // does not. Where there is no encryption key the print finds nothing.
 func (db *DB) Print(value string) kovra.Print {
-	if len(db.sealer.prints) == 0 {
+	keys := db.sealer.Load().prints
+	if len(keys) == 0 {
 		return kovra.Print{Len: len(value)}
 	}
-	k := db.sealer.prints[0]
+	k := keys[0]
 	sum := k.sumOf(value)
 	return kovra.Print{Len: len(value), Sum: sum, Roll: k.rollOf(value) ^ k.padOf(sum)}
 }
@@ -120,7 +121,7 @@ func (db *DB) Finder(prints []kovra.Print) *Finder {
 		}
 		f.most = max(f.most, p.Len)
 	}
-	for _, k := range db.sealer.prints {
+	for _, k := range db.sealer.Load().prints {
 		kf := keyFinder{key: k}
 		for _, p := range prints {
 			if p.Roll == 0 {

@@ -122,15 +122,7 @@ func FuzzFinder(f *testing.F) {
 	f.Add("before ", "s3cret-value", " after", byte(1), 3)
 	f.Add("", "aaaaaa", "aaaaa", byte(0), 0)
 	f.Add("\x00\xff", "\x00\x00\x00\x00\x00\x00", "\x00", byte(255), 5)
-	s, err := newSealer([][]byte{key(2), key(1)})
-	if err != nil {
-		f.Fatal(err)
-	}
-	old, err := newSealer([][]byte{key(1)})
-	if err != nil {
-		f.Fatal(err)
-	}
-	db, before := &DB{sealer: s}, &DB{sealer: old}
+	db, before := keyed(f, key(2), key(1)), keyed(f, key(1))
 	f.Fuzz(func(t *testing.T, left, value, right string, change byte, at int) {
 		if value == "" || len(left)+len(value)+len(right) > 1<<12 {
 			return
@@ -160,11 +152,7 @@ func FuzzFinder(f *testing.F) {
 }
 
 func BenchmarkFinder(b *testing.B) {
-	s, err := newSealer([][]byte{key(1)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	db := &DB{sealer: s}
+	db := keyed(b, key(1))
 	for _, n := range []int{1, 10} {
 		var prints []kovra.Print
 		for i := range n {

@@ -108,23 +108,31 @@ func (tx *Tx) Job(project, job int64) (kovra.Job, error) {
 	return j, found(err, "Job #%d is not known here.", job)
 }
 
-// Children returns the child pipelines of a run with their jobs, by pipeline id.
+// Children returns the child pipelines of a run with their jobs, by pipeline id, each followed by its own children.
 func (tx *Tx) Children(run int64) ([]kovra.Child, error) {
 	r, err := tx.Run(run)
 	if err != nil {
 		return nil, err
 	}
-	runs, err := list(tx, scanRun, "SELECT "+runColumns+" FROM runs WHERE project = ? AND parent = ? AND parent <> 0 ORDER BY remote", r.Project, r.Remote)
+	return tx.childrenOf(nil, r.Project, r.Remote)
+}
+
+// childrenOf appends what hangs below a pipeline. A child is younger than its parent; what is said to be otherwise could go in a
+// circle.
+func (tx *Tx) childrenOf(out []kovra.Child, project, remote int64) ([]kovra.Child, error) {
+	runs, err := list(tx, scanRun, "SELECT "+runColumns+" FROM runs WHERE project = ? AND parent = ? AND parent <> 0 AND remote > parent ORDER BY remote", project, remote)
 	if err != nil {
 		return nil, err
 	}
-	var out []kovra.Child
 	for _, c := range runs {
 		jobs, err := tx.Jobs(c.ID)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, kovra.Child{Run: c, Jobs: jobs})
+		if out, err = tx.childrenOf(out, project, c.Remote); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

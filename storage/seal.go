@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 )
@@ -84,4 +85,38 @@ func (s *sealer) open(use string, v []byte) ([]byte, error) {
 		return nil, fmt.Errorf("open sealed value: %w", err)
 	}
 	return out, nil
+}
+
+// SetKeys replaces the encryption keys, see [Options].Key, for everything that is sealed or opened from now on. What was
+// sealed with a key that is not among them cannot be opened any more.
+func (db *DB) SetKeys(keys [][]byte) error {
+	s, err := newSealer(keys)
+	if err == nil {
+		db.sealer.Store(s)
+	}
+	return err
+}
+
+// isFirst reports whether a sealed value was sealed with the first key.
+func (s *sealer) isFirst(v []byte) bool {
+	return len(v) >= keyNameLen && string(v[:keyNameLen]) == s.first
+}
+
+// Seal encrypts a text for one use, for those who must hand it out and know it again: links, cookies. The same use must be named to
+// open it. It can be put into a URL. Without a key it is an error.
+func (db *DB) Seal(use string, text []byte) (string, error) {
+	sealed, err := db.sealer.Load().seal("out/"+use, text)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(sealed), nil
+}
+
+// Unseal gives back what [DB.Seal] was given; an error for everything else, and for what another use was named for.
+func (db *DB) Unseal(use, sealed string) ([]byte, error) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
+	if err != nil {
+		return nil, errors.New("sealed value is damaged")
+	}
+	return db.sealer.Load().open("out/"+use, raw)
 }

@@ -103,6 +103,49 @@ func TestRotatedKeys(t *testing.T) {
 	done(db)
 }
 
+// keyed has keys and no database.
+func keyed(tb testing.TB, keys ...[]byte) *DB {
+	tb.Helper()
+	db := &DB{}
+	if err := db.SetKeys(keys); err != nil {
+		tb.Fatal(err)
+	}
+	return db
+}
+
+// TestSetKeys: while it runs, a new key seals, and the old one still opens as long as it is given.
+func TestSetKeys(t *testing.T) {
+	db := openNew(t) // with key 1
+	before := proposeSecret(t, db, "old")
+	link := db.LogLink(kovra.LogKey{Kind: kovra.JobLog, Project: 1, ID: 2})
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(db.SetKeys([][]byte{key(2), key(1)}))
+	after := proposeSecret(t, db, "new")
+	for id, want := range map[int64]string{before: "old", after: "new"} {
+		if secret, _, err := unseal(t, db, id); err != nil || secret != want {
+			t.Errorf("secret %q, %v; want %q", secret, err, want)
+		}
+	}
+	if _, ok := db.OpenLink(link); !ok {
+		t.Error("a link of before opens nothing")
+	}
+	if err := db.SetKeys([][]byte{[]byte("short")}); err == nil {
+		t.Error("a key that is none is taken")
+	}
+	must(db.SetKeys([][]byte{key(2)}))
+	if secret, _, err := unseal(t, db, after); err != nil || secret != "new" {
+		t.Errorf("with the new key alone: %q, %v", secret, err)
+	}
+	if _, _, err := unseal(t, db, before); err == nil {
+		t.Error("a key that was taken away still opens")
+	}
+}
+
 func TestDamagedSeals(t *testing.T) {
 	db := openNew(t)
 	a, b := proposeSecret(t, db, "secret of a"), proposeSecret(t, db, "secret of b")
@@ -124,7 +167,7 @@ func TestDamagedSeals(t *testing.T) {
 			t.Errorf("%s: secret %q, error %v, want %q", c.name, secret, err, c.want)
 		}
 		write(t, db, func(tx *Tx) error {
-			sealed, err := db.sealer.seal(secretUse(a), []byte("secret of a"))
+			sealed, err := db.sealer.Load().seal(secretUse(a), []byte("secret of a"))
 			if err != nil {
 				return err
 			}

@@ -19,15 +19,14 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // the driver
-	"github.com/pressly/goose/v3"
 
 	"kovra.dev/chatops/internal/kovra"
 )
@@ -45,6 +44,14 @@ type Options struct {
 	// Viewer is where our log viewer is, with a slash at its end; the links to logs that
 	// jobs carry begin with it. "": jobs carry none.
 	Viewer string
+	// Lock makes this process the only one that serves the database, until Close: another that wants the same gets
+	// [ErrLocked]. Commands beside a server do without it.
+	Lock bool
+	// Beside leaves the schema as it is, for commands beside a server of perhaps another version; one that is not the
+	// present one is refused.
+	Beside bool
+	// NoCopy upgrades an older schema without a copy beside the database.
+	NoCopy bool
 	// Interrupt, if set, is asked before and after each commit; an error before it
 	// undoes the transaction, one after it only hides that it was made. Tests kill
 	// the program with it.
@@ -55,10 +62,12 @@ type Options struct {
 type DB struct {
 	sql    *sql.DB
 	now    func() time.Time
-	sealer *sealer
+	sealer atomic.Pointer[sealer]
 	viewer string
 
 	interrupt func(committed bool) error
+	lock      *os.File // nil: not locked
+	upgraded  Upgrade
 
 	writer  chan *conn // holds the one writing connection when nobody writes
 	readers chan *conn
@@ -68,13 +77,34 @@ type DB struct {
 	waiting []*update
 	changed chan struct{} // closed and replaced after each commit
 
-	onChange func([]kovra.Ref)
-	commits  atomic.Int64
+	onChange  func([]kovra.Ref)
+	onTrouble func(error)
+	trouble   atomic.Bool // a commit failed, and no probe has passed since
+	commits   atomic.Int64
+	version   int64 // SQLite's, of what others commit; for the holder of the writer
 }
 
-// Open opens the database and brings its schema up to date. A database that was
-// written by a newer version is refused.
+// Open opens the database and brings its schema up to date; what it has to change it copies before, beside the
+// database. A database that was written by a newer version is refused.
 func Open(ctx context.Context, o Options) (*DB, error) {
+	db, path, err := newDB(o)
+	if err != nil {
+		return nil, err
+	}
+	if db.lock, err = lockFor(o, path); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", o.Path, err)
+	}
+	if db.sql, err = makePool(path, dsn(path)); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", o.Path, err), unlock(db.lock))
+	}
+	if err := db.start(ctx, o); err != nil {
+		return nil, errors.Join(err, db.sql.Close(), unlock(db.lock))
+	}
+	return db, nil
+}
+
+// newDB is a DB that has no connections yet, and the path of its file.
+func newDB(o Options) (db *DB, path string, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -83,79 +113,86 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	s, err := newSealer(o.Key)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	path, err := filepath.Abs(o.Path) // so that no name has a meaning of its own, like ":memory:"
+	path, err = filepath.Abs(o.Path) // so that no name has a meaning of its own, like ":memory:"
 	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", o.Path, err)
+		return nil, "", fmt.Errorf("open database %s: %w", o.Path, err)
 	}
-	pool, err := sql.Open("sqlite3", dsn(path))
-	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", o.Path, err)
-	}
-	db := &DB{
-		sql: pool, now: o.Now, sealer: s, viewer: o.Viewer, interrupt: o.Interrupt,
+	db = &DB{
+		now: o.Now, viewer: o.Viewer, interrupt: o.Interrupt,
 		writer: make(chan *conn, 1), readers: make(chan *conn, readers), closed: make(chan struct{}),
-		changed: make(chan struct{}), onChange: func([]kovra.Ref) {},
+		changed: make(chan struct{}), onChange: func([]kovra.Ref) {}, onTrouble: func(error) {},
 	}
-	if err := db.start(ctx, o.Path); err != nil {
-		return nil, errors.Join(err, pool.Close())
-	}
-	return db, nil
+	db.sealer.Store(s)
+	return db, path, nil
 }
+
+// lockFor is the lock that was asked for; nil: none.
+func lockFor(o Options, path string) (*os.File, error) {
+	if !o.Lock {
+		return nil, nil //nolint:nilnil // no lock, and no error
+	}
+	return lock(path)
+}
+
+func unlock(held *os.File) error {
+	if held == nil {
+		return nil
+	}
+	return held.Close()
+}
+
+// busyTimeout is how long, in milliseconds, a lock of another process is waited for.
+const busyTimeout = "30000"
 
 // dsn: FULL, because a webhook is answered after its commit, and NORMAL may lose
 // the last commits in a power cut.
 func dsn(path string) string {
-	q := url.Values{
-		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_busy_timeout": {"30000"},
-		"_foreign_keys": {"on"}, "_cache_size": {"-8000"},
+	return dsnWith(path, map[string]string{
+		"_journal_mode": "WAL", "_synchronous": "FULL", "_busy_timeout": busyTimeout, "_foreign_keys": "on", "_cache_size": "-8000",
+	})
+}
+
+func dsnWith(path string, options map[string]string) string {
+	q := url.Values{}
+	for k, v := range options {
+		q.Set(k, v)
 	}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
-func (db *DB) start(ctx context.Context, path string) error {
-	if err := migrate(ctx, db.sql, migrations, "migrations"); err != nil {
-		return fmt.Errorf("prepare database %s: %w", path, err)
+func (db *DB) start(ctx context.Context, o Options) error {
+	if err := db.upgrade(ctx, o); err != nil {
+		return fmt.Errorf("prepare database %s: %w", o.Path, err)
 	}
+	if err := db.connect(ctx); err != nil {
+		return fmt.Errorf("open database %s: %w", o.Path, err)
+	}
+	return nil
+}
+
+// connect makes the connections that are kept: one that writes, and those that read.
+func (db *DB) connect(ctx context.Context) error {
 	w, err := newConn(ctx, db.sql)
 	if err != nil {
-		return fmt.Errorf("open database %s: %w", path, err)
+		return err
+	}
+	if _, err := db.elsewhere(ctx, w); err != nil {
+		return err
 	}
 	db.writer <- w
 	for range readers {
 		r, err := newConn(ctx, db.sql)
 		if err != nil {
-			return fmt.Errorf("open database %s: %w", path, err)
+			return err
 		}
 		if _, err := r.ExecContext(ctx, "PRAGMA query_only = 1"); err != nil {
-			return fmt.Errorf("open database %s: %w", path, err)
+			return err
 		}
 		db.readers <- r
 	}
 	return nil
-}
-
-// migrate brings a schema up to date with the numbered files of a folder.
-func migrate(ctx context.Context, pool *sql.DB, from embed.FS, folder string) error {
-	files, err := fs.Sub(from, folder)
-	if err != nil {
-		return err // unreachable: the folder is embedded
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, pool, files)
-	if err != nil {
-		return err
-	}
-	have, err := p.GetDBVersion(ctx)
-	if err != nil {
-		return err
-	}
-	sources := p.ListSources()
-	if newest := sources[len(sources)-1].Version; have > newest {
-		return fmt.Errorf("it was written by a newer version of kovra (schema %d, this one knows %d): install that version again", have, newest)
-	}
-	_, err = p.Up(ctx)
-	return err
 }
 
 // Close waits for the transactions in hand and closes the database. Updates that
@@ -172,8 +209,11 @@ func (db *DB) Close() error {
 	for range readers {
 		errs = append(errs, (<-db.readers).Close())
 	}
-	return errors.Join(append(errs, db.sql.Close())...)
+	return errors.Join(append(errs, db.sql.Close(), unlock(db.lock))...)
 }
+
+// Upgrade is what Open did to the schema.
+func (db *DB) Upgrade() Upgrade { return db.upgraded }
 
 // OnChange sets who hears of changes after each commit. It is set once, before use;
 // fn must not block and must not call the database.

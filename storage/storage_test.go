@@ -123,7 +123,7 @@ func TestOpenRefuses(t *testing.T) {
 		o    Options
 		want []string
 	}{
-		{"no folder", Options{Path: filepath.Join(dir, "missing", "x.db")}, []string{"missing/x.db", "unable to open"}},
+		{"no folder", Options{Path: filepath.Join(dir, "missing", "x.db")}, []string{"missing/x.db", "no such file or directory"}},
 		{"a folder", Options{Path: dir}, []string{dir, "unable to open"}},
 		{"no path", Options{}, []string{"unable to open"}},
 		{"another file", Options{Path: text}, []string{text, "not a database"}},
@@ -292,6 +292,10 @@ func TestDamagedRows(t *testing.T) {
 		"builds":         func(tx *Tx) error { _, err := tx.Build(1); return err },
 		"deployments":    func(tx *Tx) error { _, err := tx.Deployment(1); return err },
 		"build_settings": func(tx *Tx) error { _, err := tx.BuildSettings("web"); return err },
+
+		"subscriptions": func(tx *Tx) error { _, err := tx.Subscription(1); return err },
+		"subjects":      func(tx *Tx) error { _, err := tx.Subject(1); return err },
+		"homes":         func(tx *Tx) error { _, err := tx.Home(1); return err },
 	} {
 		write(t, db, func(tx *Tx) error { _, err := tx.exec("UPDATE " + table + " SET doc = '{'"); return err })
 		if err := db.Read(t.Context(), read); err == nil || !strings.Contains(err.Error(), "decode") {
@@ -331,6 +335,24 @@ func fill(tx *Tx) error {
 		},
 		func() error { return add("k")(tx) },
 		func() error {
+			return tx.SaveSubscription(kovra.Subscription{App: "web", Channel: "C3", Filter: kovra.Filter{Topics: kovra.Topics()}})
+		},
+		func() error {
+			_, err := tx.ObserveSubject(kovra.Subject{Project: 7, Kind: kovra.SubjectTag, Key: "v1@c1", State: "created", MovedAt: tx.now})
+			return err
+		},
+		func() error {
+			return tx.Connect("U1", kovra.GitLabUser{ID: 5, Username: "ann"}, kovra.TokenPair{Access: "a"})
+		},
+		func() error { return tx.SetNotify("U1", kovra.NotifyAll) },
+		func() error {
+			a, _, err := tx.Propose(kovra.Action{Kind: kovra.ActRetry, App: "web", Run: 1, Lock: "w", By: kovra.Person{ID: "U1"}}, nil)
+			return errors.Join(err, tx.WaitAction(a.ID))
+		},
+		func() error { return tx.LookAtHome(kovra.Home{User: "U1", App: "web"}) },
+		func() error { return tx.SawHook(7, kovra.HookSight{Health: kovra.HealthGone}) },
+		func() error { return tx.SawGitLabToken(kovra.TokenSight{ID: 1, Name: "kovra"}) },
+		func() error {
 			s := kovra.DefaultBuildSettings("web")
 			s.Enabled, s.Tags = true, "v*"
 			return tx.SaveBuildSettings(s, "c1")
@@ -358,35 +380,37 @@ func fill(tx *Tx) error {
 
 // operations are all methods of Tx, each with what it needs from fill.
 var operations = map[string]func(*Tx) error{
-	"App":                func(tx *Tx) error { _, err := tx.App("web"); return err },
-	"Apps":               func(tx *Tx) error { _, err := tx.Apps(); return err },
-	"AppsOfProject":      func(tx *Tx) error { _, err := tx.AppsOfProject(7); return err },
-	"SaveApp":            func(tx *Tx) error { return tx.SaveApp(kovra.App{Name: "api"}) },
-	"DeleteApp":          func(tx *Tx) error { return tx.DeleteApp("web") },
-	"Project":            func(tx *Tx) error { _, err := tx.Project(7); return err },
-	"SaveProject":        func(tx *Tx) error { return tx.SaveProject(kovra.Project{ID: 8}) },
-	"LinkedProjects":     func(tx *Tx) error { _, err := tx.LinkedProjects(); return err },
-	"Subscriptions":      func(tx *Tx) error { _, err := tx.Subscriptions(SubscriptionQuery{}); return err },
-	"SaveSubscription":   func(tx *Tx) error { return tx.SaveSubscription(kovra.Subscription{App: "web", Channel: "C2"}) },
-	"DeleteSubscription": func(tx *Tx) error { _, err := tx.DeleteSubscription("web", "C1"); return err },
-	"PauseSubscriptions": func(tx *Tx) error { return tx.PauseSubscriptions("C1", "gone") },
-	"Channel":            func(tx *Tx) error { _, err := tx.Channel("C1"); return err },
-	"SetChannelShared":   func(tx *Tx) error { return tx.SetChannelShared("C1", false, tx.now) },
-	"AllowLogs":          func(tx *Tx) error { return tx.AllowLogs("C1", true) },
-	"AddDelivery":        add("another"),
-	"PendingDeliveries":  func(tx *Tx) error { _, err := tx.PendingDeliveries(9); return err },
-	"SettleDelivery":     func(tx *Tx) error { return tx.SettleDelivery(1, kovra.DeliveryFolded, "", 7) },
-	"Deliveries":         func(tx *Tx) error { _, err := tx.Deliveries(DeliveryQuery{Limit: 9}); return err },
-	"Delivery":           func(tx *Tx) error { _, err := tx.Delivery(1); return err },
-	"ReplayDelivery":     func(tx *Tx) error { return tx.ReplayDelivery(1) },
-	"PruneDeliveries":    func(tx *Tx) error { _, err := tx.PruneDeliveries(tx.now); return err },
-	"Run":                func(tx *Tx) error { _, err := tx.Run(1); return err },
-	"RunByRemote":        func(tx *Tx) error { _, err := tx.RunByRemote(7, 5); return err },
-	"Runs":               func(tx *Tx) error { _, err := tx.Runs(RunQuery{Project: 7, Limit: 9}); return err },
-	"QuietRuns":          func(tx *Tx) error { _, err := tx.QuietRuns(tx.now, 9); return err },
-	"Jobs":               func(tx *Tx) error { _, err := tx.Jobs(1); return err },
-	"Job":                func(tx *Tx) error { _, err := tx.Job(7, 51); return err },
-	"Children":           func(tx *Tx) error { _, err := tx.Children(1); return err },
+	"App":                 func(tx *Tx) error { _, err := tx.App("web"); return err },
+	"Apps":                func(tx *Tx) error { _, err := tx.Apps(); return err },
+	"AppsOfProject":       func(tx *Tx) error { _, err := tx.AppsOfProject(7); return err },
+	"SaveApp":             func(tx *Tx) error { return tx.SaveApp(kovra.App{Name: "api"}) },
+	"DeleteApp":           func(tx *Tx) error { return tx.DeleteApp("web") },
+	"Project":             func(tx *Tx) error { _, err := tx.Project(7); return err },
+	"SaveProject":         func(tx *Tx) error { return tx.SaveProject(kovra.Project{ID: 8}) },
+	"LinkedProjects":      func(tx *Tx) error { _, err := tx.LinkedProjects(); return err },
+	"Figures":             func(tx *Tx) error { _, err := tx.Figures(); return err },
+	"Subscriptions":       func(tx *Tx) error { _, err := tx.Subscriptions(SubscriptionQuery{}); return err },
+	"SaveSubscription":    func(tx *Tx) error { return tx.SaveSubscription(kovra.Subscription{App: "web", Channel: "C2"}) },
+	"DeleteSubscriptions": func(tx *Tx) error { _, err := tx.DeleteSubscriptions("web", "C1", 0); return err },
+	"PauseSubscriptions":  func(tx *Tx) error { return tx.PauseSubscriptions("C1", "gone") },
+	"Channel":             func(tx *Tx) error { _, err := tx.Channel("C1"); return err },
+	"SetChannelShared":    func(tx *Tx) error { return tx.SetChannelShared("C1", false, tx.now) },
+	"AllowLogs":           func(tx *Tx) error { return tx.AllowLogs("C1", true) },
+	"AddDelivery":         add("another"),
+	"PendingDeliveries":   func(tx *Tx) error { _, err := tx.PendingDeliveries(9); return err },
+	"SettleDelivery":      func(tx *Tx) error { return tx.SettleDelivery(1, kovra.DeliveryFolded, "", 7) },
+	"Deliveries":          func(tx *Tx) error { _, err := tx.Deliveries(DeliveryQuery{Limit: 9}); return err },
+	"Delivery":            func(tx *Tx) error { _, err := tx.Delivery(1); return err },
+	"ReplayDelivery":      func(tx *Tx) error { return tx.ReplayDelivery(1) },
+	"PruneHistory":        func(tx *Tx) error { _, err := tx.PruneHistory(tx.now); return err },
+	"PruneDeliveries":     func(tx *Tx) error { _, err := tx.PruneDeliveries(tx.now); return err },
+	"Run":                 func(tx *Tx) error { _, err := tx.Run(1); return err },
+	"RunByRemote":         func(tx *Tx) error { _, err := tx.RunByRemote(7, 5); return err },
+	"Runs":                func(tx *Tx) error { _, err := tx.Runs(RunQuery{Project: 7, Limit: 9}); return err },
+	"QuietRuns":           func(tx *Tx) error { _, err := tx.QuietRuns(tx.now, 9); return err },
+	"Jobs":                func(tx *Tx) error { _, err := tx.Jobs(1); return err },
+	"Job":                 func(tx *Tx) error { _, err := tx.Job(7, 51); return err },
+	"Children":            func(tx *Tx) error { _, err := tx.Children(1); return err },
 	"Observe": func(tx *Tx) error {
 		_, _, err := tx.Observe(kovra.Observation{
 			Run:  kovra.Run{Project: 7, Remote: 9, Ref: "main", Status: kovra.Failed, FinishedAt: tx.now},
@@ -418,15 +442,81 @@ var operations = map[string]func(*Tx) error{
 		_, _, err := tx.Propose(kovra.Action{Kind: kovra.ActRun, Lock: "other"}, []byte("s"))
 		return err
 	},
-	"Action":       func(tx *Tx) error { _, err := tx.Action(1); return err },
-	"Secret":       func(tx *Tx) error { _, err := tx.Secret(1); return err },
-	"TryAction":    func(tx *Tx) error { return tx.TryAction(1, kovra.Params{}) },
-	"UntryAction":  func(tx *Tx) error { return tx.UntryAction(1) },
-	"FinishAction": func(tx *Tx) error { return tx.FinishAction(1, kovra.ActionDone, kovra.Outcome{}) },
-	"OpenActions":  func(tx *Tx) error { _, err := tx.OpenActions(kovra.ActCancel); return err },
-	"Actions":      func(tx *Tx) error { _, err := tx.Actions(ActionQuery{Limit: 9}); return err },
-	"MarkLate":     func(tx *Tx) error { return tx.MarkLate(1) },
-	"ClaimAnswer":  func(tx *Tx) error { _, err := tx.ClaimAnswer(1); return err },
+	"Action":          func(tx *Tx) error { _, err := tx.Action(1); return err },
+	"Secret":          func(tx *Tx) error { _, err := tx.Secret(1); return err },
+	"TryAction":       func(tx *Tx) error { return tx.TryAction(1, kovra.Params{}) },
+	"UntryAction":     func(tx *Tx) error { return tx.UntryAction(1) },
+	"FinishAction":    func(tx *Tx) error { return tx.FinishAction(1, kovra.ActionDone, kovra.Outcome{}) },
+	"OperatorActions": func(tx *Tx) error { _, err := tx.OperatorActions(); return err },
+	"OperatorTurn": func(tx *Tx) error {
+		_, err := tx.OperatorTurn(kovra.Action{ID: 9, App: "web"}, true)
+		return err
+	},
+	"FinishAction operator": func(tx *Tx) error {
+		a, _, err := tx.Propose(kovra.Action{Kind: kovra.ActLink, App: "web", By: kovra.Person{Operator: "ci"}}, nil)
+		if err != nil {
+			return err
+		}
+		return tx.FinishAction(a.ID, kovra.ActionDone, kovra.Outcome{})
+	},
+	"OpenActions": func(tx *Tx) error { _, err := tx.OpenActions(kovra.ActCancel); return err },
+	"Actions":     func(tx *Tx) error { _, err := tx.Actions(ActionQuery{Limit: 9}); return err },
+	"MarkLate":    func(tx *Tx) error { return tx.MarkLate(1) },
+	"ClaimAnswer": func(tx *Tx) error { _, err := tx.ClaimAnswer(1); return err },
+
+	"Asked":       func(tx *Tx) error { _, err := tx.Asked("l"); return err },
+	"WaitAction":  func(tx *Tx) error { return tx.WaitAction(1) },
+	"ClaimPrompt": func(tx *Tx) error { _, err := tx.ClaimPrompt(2); return err },
+	"Propose waiting": func(tx *Tx) error {
+		_, _, err := tx.Propose(kovra.Action{Kind: kovra.ActRetry, Lock: "w", By: kovra.Person{ID: "U1"}, ReplyURL: "https://reply.example"}, nil)
+		return err
+	},
+
+	"Subscription":        func(tx *Tx) error { _, err := tx.Subscription(1); return err },
+	"Subscriptions of it": func(tx *Tx) error { _, err := tx.Subscriptions(SubscriptionQuery{Project: 7}); return err },
+	"TopicsOf":            func(tx *Tx) error { _, err := tx.TopicsOf(7); return err },
+	"SaveSubscription, changed": func(tx *Tx) error {
+		return tx.SaveSubscription(kovra.Subscription{ID: 1, App: "web", Channel: "C1", Filter: kovra.Filter{Quiet: true}, Paused: "gone"})
+	},
+	"Subject":      func(tx *Tx) error { _, err := tx.Subject(1); return err },
+	"SubjectByKey": func(tx *Tx) error { _, err := tx.SubjectByKey(7, kovra.SubjectTag, "v1@c1"); return err },
+	"SubjectView":  func(tx *Tx) error { _, err := tx.SubjectView(1, "web"); return err },
+	"ObserveSubject": func(tx *Tx) error {
+		_, err := tx.ObserveSubject(kovra.Subject{Project: 7, Kind: kovra.SubjectTag, Key: "v1@c1", State: "deleted", MovedAt: tx.now})
+		return err
+	},
+	"PruneSubjects": func(tx *Tx) error { _, err := tx.PruneSubjects(tx.now); return err },
+
+	"Account":    func(tx *Tx) error { _, err := tx.Account("U1"); return err },
+	"AccountOf":  func(tx *Tx) error { _, _, err := tx.AccountOf(5); return err },
+	"Accounts":   func(tx *Tx) error { _, err := tx.Accounts(); return err },
+	"Connect":    func(tx *Tx) error { return tx.Connect("U1", kovra.GitLabUser{ID: 6}, kovra.TokenPair{}) },
+	"SetTokens":  func(tx *Tx) error { return tx.SetTokens("U1", kovra.TokenPair{}) },
+	"Tokens":     func(tx *Tx) error { _, _, err := tx.Tokens("U1"); return err },
+	"Disconnect": func(tx *Tx) error { _, err := tx.Disconnect("U1"); return err },
+	"SealAgain":  func(tx *Tx) error { _, err := tx.SealAgain(); return err },
+	"SetNotify":  func(tx *Tx) error { return tx.SetNotify("U1", kovra.NotifyOff) },
+	"Match":      func(tx *Tx) error { _, _, err := tx.Match(5); return err },
+	"SaveMatch":  func(tx *Tx) error { return tx.SaveMatch(kovra.Match{GitLab: 9}) },
+	"Matched":    func(tx *Tx) error { return tx.Matched(1) },
+	"Observe own": func(tx *Tx) error {
+		_, _, err := tx.Observe(kovra.Observation{Run: kovra.Run{Project: 7, Remote: 9, Ref: "x", By: kovra.GitLabUser{ID: 5}, Status: kovra.Running, CreatedAt: tx.now}})
+		return err
+	},
+	"WatchRun":       func(tx *Tx) error { _, err := tx.WatchRun(1, "web", "U1"); return err },
+	"WatchBuild":     func(tx *Tx) error { _, err := tx.WatchBuild(1, "web", "U1"); return err },
+	"SawHook":        func(tx *Tx) error { return tx.SawHook(7, kovra.HookSight{Health: kovra.HealthDisabled}) },
+	"Hooks":          func(tx *Tx) error { _, err := tx.Hooks(); return err },
+	"HookHealth":     func(tx *Tx) error { _, err := tx.HookHealth(); return err },
+	"GitLabToken":    func(tx *Tx) error { _, err := tx.GitLabToken(); return err },
+	"SawGitLabToken": func(tx *Tx) error { return tx.SawGitLabToken(kovra.TokenSight{ID: 1, Expires: tx.now.Add(time.Hour)}) },
+	"Notice":         func(tx *Tx) error { _, err := tx.Notice(1); return err },
+	"TellNotice":     func(tx *Tx) error { return tx.TellNotice(1, []string{"U1"}) },
+	"PruneNotices":   func(tx *Tx) error { return tx.PruneNotices(tx.now) },
+	"Home":           func(tx *Tx) error { _, err := tx.Home(1); return err },
+	"HomeOf":         func(tx *Tx) error { _, err := tx.HomeOf("U1"); return err },
+	"LookAtHome":     func(tx *Tx) error { return tx.LookAtHome(kovra.Home{User: "U2", App: "web"}) },
+	"SetHomeShown":   func(tx *Tx) error { return tx.SetHomeShown(1, 1, "h", "d") },
 
 	"Build":          func(tx *Tx) error { _, err := tx.Build(1); return err },
 	"Builds":         func(tx *Tx) error { _, err := tx.Builds(BuildQuery{App: "web", Limit: 9}); return err },

@@ -101,6 +101,10 @@ func (db *DB) commit(w *conn) {
 		return
 	}
 	err := db.transact(w, batch)
+	if err != nil {
+		err = stuck(err)
+	}
+	db.judge(batch, err)
 	var refs []kovra.Ref
 	known := map[kovra.Ref]bool{}
 	for _, u := range batch {

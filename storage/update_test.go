@@ -336,11 +336,11 @@ func TestReadCannotWrite(t *testing.T) {
 	db := openNew(t)
 	write(t, db, fill)
 	for _, name := range []string{
-		"SaveApp", "DeleteApp", "SaveProject", "SaveSubscription", "DeleteSubscription", "PauseSubscriptions", "AddDelivery", "SettleDelivery",
+		"SaveApp", "DeleteApp", "SaveProject", "SaveSubscription", "DeleteSubscriptions", "PauseSubscriptions", "AddDelivery", "SettleDelivery",
 		"ReplayDelivery", "PruneDeliveries", "Observe", "Observe again", "Observe child", "SetExcerpt", "SetDriven", "MarkStale", "Forget",
 		"RenderAgain", "SaveSlot", "SetShown", "BreakThread", "Propose", "TryAction", "UntryAction", "FinishAction", "MarkLate", "ClaimAnswer",
 		"AddBuild", "SaveBuild", "TakeTurn", "SetBuildDriven", "AddDeployment", "SaveDeployment", "SetDeploymentDriven", "SaveBuildSettings",
-		"RereadProject", "TakePush", "TakePush read", "TakePush tag",
+		"RereadProject", "PruneHistory", "TakePush", "TakePush read", "TakePush tag",
 	} {
 		err := db.Read(t.Context(), operations[name])
 		if err == nil || !strings.Contains(err.Error(), "readonly") {

@@ -1,15 +1,18 @@
 package webhooks
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
@@ -34,8 +37,10 @@ const (
 // disables hooks that fail, and never sends a delivery twice by itself.
 func (h *Handler) acceptGitLab(c *gin.Context) string {
 	ctx, r := c.Request.Context(), c.Request
-	signed, ok := h.gitlab.admit(r.Header, h.now())
+	keys := h.proofs.Load().gitlab
+	signed, ok := keys.admit(r.Header, h.now())
 	if !ok {
+		h.knock(c, nil)
 		return refuse(c, http.StatusUnauthorized, outcomeUnauthorized)
 	}
 	if l := r.ContentLength; l < 0 || l > largeBody && l <= h.maxBytes {
@@ -50,13 +55,16 @@ func (h *Handler) acceptGitLab(c *gin.Context) string {
 	if err != nil {
 		return refuseBody(c, err)
 	}
-	if signed && !h.gitlab.verify(r.Header, body) {
+	if signed && !keys.verify(r.Header, body) {
+		h.knock(c, body)
 		return refuse(c, http.StatusUnauthorized, outcomeUnauthorized)
 	}
 	kind := eventKind(r.Header)
 	added, err := h.store(ctx, kovra.Delivery{Key: deliveryKey(r.Header, kind, body), Kind: kind, Body: hideValues(body), At: h.now()})
 	if err != nil {
-		h.log.ErrorContext(ctx, "delivery not stored", "kind", kind, "err", err)
+		if !errors.Is(err, storage.ErrStuck) { // of that the database tells itself, once
+			h.log.ErrorContext(ctx, "delivery not stored", "kind", kind, "err", err)
+		}
 		return refuse(c, http.StatusServiceUnavailable, outcomeUnavailable)
 	}
 	c.Status(http.StatusOK)
@@ -86,8 +94,13 @@ func eventKind(h http.Header) string {
 
 // deliveryKey names the event: GitLab's key is the same when it sends the same event
 // again. Older ones send none; the same words of the same kind are then the same event.
+// Where it signs, the key is signed along under another name, and only that one cannot be changed by who sends it again.
 func deliveryKey(h http.Header, kind string, body []byte) string {
-	if key := h.Get(headerKey); key != "" && len(key) <= maxKey && utf8.ValidString(key) {
+	key := h.Get(headerKey)
+	if h.Get(standardwebhooks.HeaderWebhookSignature) != "" {
+		key = cmp.Or(h.Get(standardwebhooks.HeaderWebhookID), key)
+	}
+	if key != "" && len(key) <= maxKey && utf8.ValidString(key) {
 		return key
 	}
 	sum := sha256.New()

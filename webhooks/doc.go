@@ -1,4 +1,4 @@
-// Package webhooks accepts HTTP from GitLab and Slack. It owns the routes, the
+// Package webhooks accepts what GitLab and Slack send. It owns the routes, the
 // size limits, the signatures, the journal of GitLab deliveries and the answers,
 // and the intake loop that reads the journal: it decodes GitLab's payloads and
 // folds them into the state.
@@ -7,8 +7,10 @@
 // and by putting an [Intake] into a control loop that is kicked whenever a
 // delivery was stored. A delivery is authenticated, stored and only then answered;
 // nothing is decoded before the answer, so no decoder can refuse or lose one.
-// Requests of Slack are authenticated and handed to whoever implements [Slack].
+// Requests of Slack are authenticated and handed to whoever implements [Slack]. In
+// Socket Mode they come over connections that a [Socket] opens, to the same methods,
+// and are acknowledged when those have returned.
 //
-// It starts no work, keeps nothing in memory that a crash could lose, and never
-// calls GitLab, Slack or anybody else.
+// It starts no work and keeps nothing in memory that a crash could lose. It calls
+// nobody, but for a [Socket], which asks Slack for its connections.
 package webhooks

@@ -23,6 +23,9 @@ func FuzzGitLabHook(f *testing.F) {
 	f.Add([]byte(`{"object_kind":"push"}`), "Push Hook", "", "wrong", "v1,x", "1772600767", false)
 	f.Add([]byte(pushBody), "Push Hook", "", testSecret, "", "", false)
 	f.Add([]byte(tagBody), "Tag Push Hook", "", testSecret, "", "", false)
+	for kind, body := range subjectBodies {
+		f.Add([]byte(body), kind, "", testSecret, "", "", false)
+	}
 	f.Add([]byte("{"), "", "\xff", testSecret, "", "", false)
 	f.Add([]byte(`[{"a":1}]`), "System Hook", "", testSecret, "v1,", "", false)
 	if dir := os.Getenv("KOVRA_TEST_FIXTURES"); dir != "" {
@@ -39,6 +42,7 @@ func FuzzGitLabHook(f *testing.F) {
 	linkProjects(f, db, kovra.Project{ID: 1}, kovra.Project{ID: 7}, kovra.Project{ID: 380})
 	h := newHandler(f, Options{DB: db, GitLabSecrets: []string{testSecret}, GitLabSigningTokens: []string{testSigning}})
 	buildsOf(f, db, 7, kovra.BuildSettings{Branch: "main", Tags: "*"})
+	subscribe(f, db, 7, kovra.Filter{Topics: kovra.Topics()})
 	in := NewIntake(IntakeOptions{DB: db, Builds: true})
 	f.Fuzz(func(t *testing.T, body []byte, event, key, token, signature, stamp string, sign bool) {
 		header := headers(headerEvent, event, headerKey, key, headerGitLabToken, token)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,17 +22,30 @@ type hook struct {
 	// seen is what there is to fold; nil: nothing that anybody asked for.
 	seen *kovra.Observation
 	push *kovra.Push // likewise
+	// subjects are what channels may want to hear of: a tag that was moved is two.
+	subjects []kovra.Subject
+	comment  *kovra.Comment // that asks for something
+	at       time.Time      // when it came
+}
+
+// empty reports whether there is nothing to fold.
+func (h *hook) empty() bool {
+	return h.seen == nil && h.push == nil && len(h.subjects) == 0 && h.comment == nil
 }
 
 // The kinds that are decoded. All others are known, and ignored.
 const (
-	kindPipeline = "pipeline"
-	kindJob      = "build"
-	kindOldJob   = "job"
-	kindPush     = "push"
-	kindTagPush  = "tag_push"
-	kindUnknown  = "unknown"
-	kindOther    = "other" // system hooks and what concerns members, groups and projects
+	kindPipeline     = "pipeline"
+	kindJob          = "build"
+	kindOldJob       = "job"
+	kindPush         = "push"
+	kindTagPush      = "tag_push"
+	kindMergeRequest = "merge_request"
+	kindNote         = "note"
+	kindDeployment   = "deployment"
+	kindRelease      = "release"
+	kindUnknown      = "unknown"
+	kindOther        = "other" // system hooks and what concerns members, groups and projects
 
 	headerSystemHook = "System Hook"
 	quoted           = 60 // bytes of a foreign word that a note quotes
@@ -38,17 +53,17 @@ const (
 
 // objectKinds are GitLab's words in object_kind.
 var objectKinds = map[string]bool{
-	kindPipeline: true, kindJob: true, kindOldJob: true, kindPush: true, kindTagPush: true, "merge_request": true, "note": true,
-	"issue": true, "work_item": true, "deployment": true, "release": true, "wiki_page": true, "milestone": true,
+	kindPipeline: true, kindJob: true, kindOldJob: true, kindPush: true, kindTagPush: true, kindMergeRequest: true, kindNote: true,
+	"issue": true, "work_item": true, kindDeployment: true, kindRelease: true, "wiki_page": true, "milestone": true,
 	"feature_flag": true, "emoji": true, "access_token": true, "vulnerability": true,
 }
 
 // headerKinds are the values of X-Gitlab-Event, for bodies that do not say what they are.
 var headerKinds = map[string]string{
 	"Pipeline Hook": kindPipeline, "Job Hook": kindJob, "Build Hook": kindJob, "Push Hook": kindPush, "Tag Push Hook": kindTagPush,
-	"Merge Request Hook": "merge_request", "Note Hook": "note", "Confidential Note Hook": "note",
+	"Merge Request Hook": kindMergeRequest, "Note Hook": kindNote, "Confidential Note Hook": kindNote,
 	"Issue Hook": "issue", "Confidential Issue Hook": "issue", "Work Item Hook": "work_item",
-	"Deployment Hook": "deployment", "Release Hook": "release", "Wiki Page Hook": "wiki_page", "Milestone Hook": "milestone",
+	"Deployment Hook": kindDeployment, "Release Hook": kindRelease, "Wiki Page Hook": "wiki_page", "Milestone Hook": "milestone",
 	"Feature Flag Hook": "feature_flag", "Emoji Hook": "emoji", "Resource Access Token Hook": "access_token",
 	"Vulnerability Hook": "vulnerability", "Member Hook": kindOther, "Subgroup Hook": kindOther, "Project Hook": kindOther,
 	headerSystemHook: kindOther, "Service Hook": kindOther,
@@ -57,11 +72,17 @@ var headerKinds = map[string]string{
 // eventNames are the beginnings of event_name in hooks that have no object_kind.
 var eventNames = []string{"user_", "project_", "group_", "subgroup_", "key_", "repository_", "gitlab_subscription_"}
 
-// decode reads a delivery; pushes only if somebody wants to know of them. An error says, for an operator, why it is
+// decoders read the kinds that are decoded.
+var decoders = map[string]func(body []byte, h *hook) error{
+	kindPipeline: decodePipeline, kindJob: decodeJob, kindPush: decodePush, kindTagPush: decodePush, kindMergeRequest: decodeMergeRequest,
+	kindNote: decodeNote, kindDeployment: decodeDeployment, kindRelease: decodeRelease,
+}
+
+// decode reads a delivery; what builds want to know of a push only if there are builds. An error says, for an operator, why it is
 // a dead letter; what could be read of the hook is returned with it. It never panics.
-func decode(d kovra.Delivery, pushes bool) (h hook, err error) {
+func decode(d kovra.Delivery, builds bool) (h hook, err error) {
 	defer caught(&err)
-	h.kind = kindUnknown
+	h.kind, h.at = kindUnknown, d.At.UTC()
 	if !bytes.HasPrefix(bytes.TrimLeft(d.Body, " \t\r\n"), []byte("{")) {
 		return h, errors.New("not a JSON object")
 	}
@@ -73,21 +94,17 @@ func decode(d kovra.Delivery, pushes bool) (h hook, err error) {
 	if h.kind = e.kind(d.Kind); h.kind == kindUnknown {
 		return h, fmt.Errorf("an unknown kind of event: %q (object_kind %q)", cut(d.Kind, quoted), cut(string(e.ObjectKind), quoted))
 	}
-	switch h.kind {
-	case kindPipeline:
-		err = decodePipeline(d.Body, &h)
-	case kindJob:
-		err = decodeJob(d.Body, &h)
-	case kindPush, kindTagPush:
-		if pushes {
-			err = decodePush(d.Body, &h)
-		}
+	if read := decoders[h.kind]; read != nil {
+		err = read(d.Body, &h)
 	}
-	if err != nil || h.seen == nil && h.push == nil {
+	if !builds {
+		h.push = nil
+	}
+	if err != nil || h.empty() {
 		return h, err
 	}
 	if h.project == 0 && h.path == "" {
-		h.seen, h.push = nil, nil
+		h.seen, h.push, h.subjects, h.comment = nil, nil, nil, nil
 		return h, errors.New("the project's id is missing")
 	}
 	if h.seen != nil {
@@ -145,10 +162,29 @@ type project struct {
 
 // page returns the address of a page of the project; "" where its own is not known.
 func (p *project) page(kind string, id int64) string {
+	return p.at(kind, strconv.FormatInt(id, 10))
+}
+
+// at is page for what has a name in place of an id.
+func (p *project) at(kind, name string) string {
 	if p.WebURL == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s/-/%s/%d", strings.TrimRight(string(p.WebURL), "/"), kind, id)
+	return fmt.Sprintf("%s/-/%s/%s", strings.TrimRight(string(p.WebURL), "/"), kind, escaped(name))
+}
+
+// escaped escapes the name of a branch or tag for the path of an address; its slashes stay.
+func escaped(name string) string { return (&url.URL{Path: name}).EscapedPath() }
+
+// user is somebody as events describe them. Their e-mail address is hidden most of the time, and not read.
+type user struct {
+	ID       number `json:"id"`
+	Username text   `json:"username"`
+	Name     text   `json:"name"`
+}
+
+func (u user) person() kovra.GitLabUser {
+	return kovra.GitLabUser{ID: int64(u.ID), Username: string(u.Username), Name: string(u.Name)}
 }
 
 // sourcePipeline says which pipeline's trigger job started this one.

@@ -32,11 +32,7 @@ type pipelineHook struct {
 		URL    link   `json:"url"`
 		Target text   `json:"target_branch"`
 	} `json:"merge_request"`
-	User struct {
-		ID       number `json:"id"`
-		Username text   `json:"username"`
-		Name     text   `json:"name"`
-	} `json:"user"`
+	User    user    `json:"user"`
 	Project project `json:"project"`
 	Commit  struct {
 		Message text `json:"message"`
@@ -91,7 +87,7 @@ func (p *pipelineHook) run(project int64) kovra.Run {
 		Project: project, Remote: int64(a.ID), IID: int64(a.IID), Name: string(a.Name),
 		Ref: string(a.Ref), Tag: bool(a.Tag), SHA: string(a.SHA), Source: string(a.Source), Status: status,
 		Title:     kovra.FirstLine(string(p.Commit.Message)),
-		By:        kovra.GitLabUser{ID: int64(p.User.ID), Username: string(p.User.Username), Name: string(p.User.Name)},
+		By:        p.User.person(),
 		Author:    kovra.GitLabUser{Name: string(p.Commit.Author.Name)},
 		CreatedAt: time.Time(a.CreatedAt),
 		MR: kovra.MergeRequest{

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"kovra.dev/chatops/internal/kovra"
 )
@@ -22,6 +23,8 @@ type pushHook struct {
 	UserID   number           `json:"user_id"`
 	UserName text             `json:"user_name"`
 	Username text             `json:"user_username"`
+	Message  text             `json:"message"` // of an annotated tag
+	Project  project          `json:"project"`
 }
 
 type pushCommit struct {
@@ -50,10 +53,11 @@ func decodePush(body []byte, h *hook) error {
 	if !ok {
 		return fmt.Errorf("the commit that was pushed is missing: %q", cut(string(p.After), quoted))
 	}
+	before, _ := commitID(p.Before)
+	object := after // of a tag: what its deletion will name
 	if checkout, ok := commitID(p.Checkout); ok && isTag && after != "" {
 		after = cmp.Or(checkout, after)
 	}
-	before, _ := commitID(p.Before)
 	push := &kovra.Push{
 		Project: h.project, Ref: name, Tag: isTag, Before: before, After: after,
 		Pusher: kovra.GitLabUser{ID: int64(p.UserID), Username: string(p.Username), Name: string(p.UserName)},
@@ -66,7 +70,55 @@ func decodePush(body []byte, h *hook) error {
 	}
 	push.Paths, push.AllPaths = p.paths(), p.listsAll(before)
 	h.push = push
+	switch {
+	case isTag:
+		h.subjects = p.tagged(push, object, h.at)
+	case after != "":
+		h.subjects = []kovra.Subject{p.pushed(push, h.at)}
+	}
 	return nil
+}
+
+// pushed is the push of a branch as channels hear of it. GitLab does not tell when it was.
+func (p *pushHook) pushed(push *kovra.Push, at time.Time) kovra.Subject {
+	s := kovra.Subject{
+		Kind: kovra.SubjectPush, Key: push.Ref + "@" + push.After, State: "pushed", Title: push.Title, By: push.Pusher,
+		Ref: push.Ref, SHA: push.After, Created: push.Before == "", Count: max(int(p.Total), len(p.Commits)), UpdatedAt: at, MovedAt: at,
+		URL: p.Project.at("commits", push.Ref),
+	}
+	if push.Before != "" {
+		s.URL = p.Project.at("compare", push.Before+"..."+push.After)
+	}
+	newest := p.Commits[max(len(p.Commits)-kovra.MaxSubjectCommits, 0):]
+	for i := range newest {
+		c := &newest[i]
+		if id, _ := commitID(c.ID); id != "" {
+			s.Commits = append(s.Commits, kovra.Commit{
+				SHA: id, Title: kovra.FirstLine(string(cmp.Or(c.Message, c.Title))), Author: kovra.GitLabUser{Name: string(c.Author.Name)},
+			})
+		}
+	}
+	return s
+}
+
+// tagged are the tags that the push made and took away: one that was moved is two. They are named by the object that they
+// point to, which is the commit or, where the tag has a message, the tag itself.
+func (p *pushHook) tagged(push *kovra.Push, object string, at time.Time) []kovra.Subject {
+	var out []kovra.Subject
+	if object != "" {
+		out = append(out, kovra.Subject{
+			Kind: kovra.SubjectTag, Key: push.Ref + "@" + object, State: "created", Title: cmp.Or(push.Title, kovra.FirstLine(string(p.Message))),
+			By: push.Pusher, Ref: push.Ref, SHA: push.After, Created: push.Before == "", URL: p.Project.at("tags", push.Ref), UpdatedAt: at, MovedAt: at,
+		})
+	}
+	if push.Before != "" && push.Before != object {
+		gone := kovra.Subject{Kind: kovra.SubjectTag, Key: push.Ref + "@" + push.Before, State: "moved", Ref: push.Ref, UpdatedAt: at}
+		if object == "" {
+			gone.State, gone.MovedAt = "deleted", at
+		}
+		out = append(out, gone)
+	}
+	return out
 }
 
 // commitID reads the id of a commit; "" for the zeros that stand for none. ok says that it is one of the two.

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -48,7 +49,7 @@ func TestDecodePipeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := hook{kind: kindPipeline, project: 7, seen: &kovra.Observation{
+	want := hook{kind: kindPipeline, project: 7, at: testNow, seen: &kovra.Observation{
 		At: testNow,
 		Run: kovra.Run{
 			Project: 7, Remote: 31, IID: 3, Name: "Release", Ref: "v1.0", Tag: true, SHA: "bcbb5ec396a2c0f828686f14fac9b80b780504f2",
@@ -94,7 +95,7 @@ func TestDecodeJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := hook{kind: kindJob, project: 7, seen: &kovra.Observation{
+	want := hook{kind: kindJob, project: 7, at: testNow, seen: &kovra.Observation{
 		At: testNow,
 		Run: kovra.Run{
 			Project: 7, Remote: 743, Ref: "main", SHA: "95d49d1e", Title: "Fix it",
@@ -175,9 +176,13 @@ func TestDecodeKinds(t *testing.T) {
 		name, header, body string
 		kind, bad          string // bad: what the note says; "": the delivery is fine
 	}{
-		{"by the body", "", `{"object_kind":"release","project_id":7}`, "release", ""},
+		{"by the body", "", `{"object_kind":"wiki_page","project_id":7}`, "wiki_page", ""},
 		{"the body counts", "Push Hook", `{"object_kind":"note","project_id":7}`, "note", ""},
-		{"by the header", "Release Hook", `{"anything":1}`, "release", ""},
+		{"by the header", "Wiki Page Hook", `{"anything":1}`, "wiki_page", ""},
+		{"merge request without iid", "", `{"object_kind":"merge_request","object_attributes":{"id":1},"project":{"id":7}}`, "merge_request", "number is missing"},
+		{"deployment without id", "", `{"object_kind":"deployment","status":"success","project":{"id":7}}`, "deployment", "id is missing"},
+		{"release without id", "Release Hook", `{"project":{"id":7}}`, "release", "id is missing"},
+		{"release without project", "Release Hook", `{"id":7}`, "release", "project's id is missing"},
 		{"push without ref", "", `{"object_kind":"push","project_id":7,"after":"da1560886d4f094c3e6c9ef40349f7d38b5d27d7"}`, "push", "ref is missing"},
 		{"push without commit", "Tag Push Hook", `{"ref":"refs/tags/v1","after":"v1","project_id":7}`, "tag_push", `commit that was pushed is missing: "v1"`},
 		{"push without project", "", `{"object_kind":"push","ref":"refs/heads/x","after":"da1560886d4f094c3e6c9ef40349f7d38b5d27d7"}`, "push", "project's id is missing"},
@@ -347,7 +352,7 @@ func TestFixtures(t *testing.T) {
 			w, folds := want[f.file]
 			if !folds {
 				isPush := got.kind == kindPush || got.kind == kindTagPush
-				if got.seen != nil || (got.push != nil) != isPush || got.project == 0 && got.path == "" {
+				if got.seen != nil || (got.push != nil) != isPush || (len(got.subjects) > 0) != (got.kind != kindNote) || got.comment != nil || got.project == 0 && got.path == "" {
 					t.Errorf("got %+v", got)
 				}
 				return
@@ -396,12 +401,18 @@ func TestMutatedPayloads(t *testing.T) {
 		kovra.Project{ID: 380}, kovra.Project{ID: 31537070}, kovra.Project{ID: 15})
 	buildsOf(t, db, 15, kovra.BuildSettings{Branch: "master", Paths: []string{"app"}})
 	buildsOf(t, db, 1, kovra.BuildSettings{Branch: "main", Tags: "v*"})
+	subscribe(t, db, 15, kovra.Filter{Topics: kovra.Topics()})
+	linkProjects(t, db, kovra.Project{ID: 5}, kovra.Project{ID: 14}, kovra.Project{ID: 30}, kovra.Project{ID: 327622})
+	for _, project := range []int64{1, 14, 30, 327622} {
+		subscribe(t, db, project, kovra.Filter{Topics: kovra.Topics()})
+	}
 	var all []kovra.Delivery
 	for _, f := range readFixtures(t) {
-		header := map[string]string{kindPipeline: "Pipeline Hook", kindJob: "Job Hook", kindPush: "Push Hook", kindTagPush: "Tag Push Hook"}[f.kind]
-		if header == "" {
-			continue
-		}
+		header := map[string]string{
+			kindPipeline: "Pipeline Hook", kindJob: "Job Hook", kindPush: "Push Hook", kindTagPush: "Tag Push Hook", kindMergeRequest: "Merge Request Hook",
+			kindNote: "Note Hook", kindDeployment: "Deployment Hook", kindRelease: "Release Hook",
+		}[f.kind]
+		f.body = bytes.ReplaceAll(f.body, []byte("This MR needs work."), []byte("/kovra build"))
 		var doc map[string]any
 		if err := json.Unmarshal(f.body, &doc); err != nil {
 			t.Fatal(err)
@@ -451,13 +462,16 @@ func TestMutatedPayloads(t *testing.T) {
 // identifies reports whether a mutation may have taken an id away.
 func identifies(key string) bool {
 	_, path, _ := strings.Cut(key, ".json")
-	for _, id := range []string{"/object_attributes/id", "/project_id", "/pipeline_id", "/build_id", "/project/id", "/commit/id", "/ref", "/after"} {
+	for _, id := range []string{
+		"/object_attributes/id", "/project_id", "/pipeline_id", "/build_id", "/project/id", "/commit/id", "/ref", "/after",
+		"/id", "/deployment_id", "/object_attributes/iid", "/merge_request/iid", "/user/id",
+	} {
 		if strings.HasPrefix(path, id) {
 			return true
 		}
 	}
 	top := strings.TrimRight(strings.TrimSuffix(strings.TrimRight(path, "0123456789"), " (gone)"), "0123456789")
-	return top == "/object_attributes" || top == "/project" || top == "/project/path_with_namespace"
+	return top == "/object_attributes" || top == "/merge_request" || top == "/user" || top == "/project" || top == "/project/path_with_namespace"
 }
 
 // TestMutatedIsTheSame makes sure that a field of a wrong type spoils itself alone.

@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/time/rate"
 
 	"kovra.dev/chatops/storage"
 )
@@ -50,13 +52,16 @@ type Options struct {
 	// MaxBytes is the largest body of GitLab; 0: [DefaultMaxBytes].
 	MaxBytes int64
 
-	// Slack takes the requests of Slack; nil: there are no routes for them.
+	// Slack takes the requests of Slack; nil: there are no routes for them, as in Socket Mode.
 	Slack Slack
 	// SlackSigningSecret is required with Slack.
 	SlackSigningSecret string
 
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
+	// Refused, if set, is told which project a delivery says it is of that came with another secret than ours. Anybody may
+	// say so: it is a hint, of which few are passed on when many come. It is called concurrently and must not block.
+	Refused func(project int64)
 	// Counted, if set, is told how every request ended, for metrics. Both words come
 	// from small fixed sets. It is called concurrently and must not block.
 	Counted func(route, outcome string)
@@ -65,32 +70,34 @@ type Options struct {
 // Handler answers the requests of GitLab and Slack. It is safe for concurrent use.
 type Handler struct {
 	db       *storage.DB
-	gitlab   gitlabKeys
+	proofs   atomic.Pointer[proofs]
 	slack    Slack
-	slackKey []byte
 	maxBytes int64
 	large    chan struct{} // holds a place for every large body in memory
 	log      *slog.Logger
 	now      func() time.Time
 	counted  func(route, outcome string)
+	refused  func(project int64) // nil: nobody wants to know
+	knocking *rate.Limiter
+	knockers chan struct{} // holds a place for every refused request of which a little is read
+}
+
+// proofs are what GitLab and Slack prove themselves with.
+type proofs struct {
+	gitlab gitlabKeys
+	slack  []byte
 }
 
 // New checks o and makes a Handler. A secret that is missing, empty or malformed is
 // an error: it must never open the door.
 func New(o Options) (*Handler, error) {
-	keys, err := newGitLabKeys(o.GitLabSecrets, o.GitLabSigningTokens)
-	if err != nil {
-		return nil, err
-	}
 	if o.DB == nil {
 		return nil, errors.New("webhooks need a database")
 	}
-	if o.Slack != nil && o.SlackSigningSecret == "" {
-		return nil, errors.New("requests of Slack need a signing secret")
-	}
 	h := &Handler{
-		db: o.DB, gitlab: keys, slack: o.Slack, slackKey: []byte(o.SlackSigningSecret),
+		db: o.DB, slack: o.Slack,
 		maxBytes: cmp.Or(o.MaxBytes, DefaultMaxBytes), large: make(chan struct{}, largeAtOnce), log: o.Log, now: o.Now, counted: o.Counted,
+		refused: o.Refused, knocking: rate.NewLimiter(rate.Every(knocksEvery), knocksBurst), knockers: make(chan struct{}, knocks),
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -101,7 +108,24 @@ func New(o Options) (*Handler, error) {
 	if h.counted == nil {
 		h.counted = func(string, string) {}
 	}
+	if err := h.Renew(o.GitLabSecrets, o.GitLabSigningTokens, o.SlackSigningSecret); err != nil {
+		return nil, err
+	}
 	return h, nil
+}
+
+// Renew replaces the secrets of [Options] for all requests that come from now on. Those that New would refuse are an
+// error, and leave the old ones in their place.
+func (h *Handler) Renew(gitlabSecrets, gitlabSigningTokens []string, slackSigningSecret string) error {
+	keys, err := newGitLabKeys(gitlabSecrets, gitlabSigningTokens)
+	if err != nil {
+		return err
+	}
+	if h.slack != nil && slackSigningSecret == "" {
+		return errors.New("requests of Slack need a signing secret")
+	}
+	h.proofs.Store(&proofs{gitlab: keys, slack: []byte(slackSigningSecret)})
+	return nil
 }
 
 // Engine makes a gin engine with the routes of h. Unknown paths are answered 404,
@@ -176,7 +200,15 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	}
 	var buf bytes.Buffer
 	buf.Grow(int(min(max(r.ContentLength, 0), firstRead)) + bytes.MinRead)
-	if _, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1)); err != nil {
+	body := io.LimitReader(r.Body, limit+1)
+	if r.ContentLength > firstRead {
+		// Once the beginning has really come, room for exactly the rest: to double it again and again would take three times as much.
+		if _, err := io.CopyN(&buf, body, firstRead); err != nil {
+			return nil, fmt.Errorf("read the body: %w", err)
+		}
+		buf.Grow(int(r.ContentLength-firstRead) + bytes.MinRead)
+	}
+	if _, err := buf.ReadFrom(body); err != nil {
 		return nil, fmt.Errorf("read the body: %w", err)
 	}
 	if int64(buf.Len()) > limit {

@@ -27,6 +27,9 @@ type IntakeOptions struct {
 	// Counted, if set, is told what became of every delivery, for metrics. Both words
 	// come from small fixed sets. It must not block.
 	Counted func(kind string, outcome kovra.DeliveryOutcome)
+	// Folded, if set, is told how long each delivery took from its arrival until what became of it was committed. Those that are
+	// replayed are left out. It must not block.
+	Folded func(lag time.Duration)
 }
 
 // Intake turns journaled deliveries into state. It is the work of one loop with one
@@ -36,16 +39,21 @@ type Intake struct {
 	log     *slog.Logger
 	builds  bool
 	counted func(kind string, outcome kovra.DeliveryOutcome)
+	folded  func(lag time.Duration)
+	newest  int64 // id of the newest delivery that was folded; what comes after it with a lower one is replayed
 }
 
 // NewIntake makes an Intake.
 func NewIntake(o IntakeOptions) *Intake {
-	in := &Intake{db: o.DB, log: o.Log, builds: o.Builds, counted: o.Counted}
+	in := &Intake{db: o.DB, log: o.Log, builds: o.Builds, counted: o.Counted, folded: o.Folded}
 	if in.log == nil {
 		in.log = slog.New(slog.DiscardHandler)
 	}
 	if in.counted == nil {
 		in.counted = func(string, kovra.DeliveryOutcome) {}
+	}
+	if in.folded == nil {
+		in.folded = func(time.Duration) {}
 	}
 	return in
 }
@@ -53,6 +61,7 @@ func NewIntake(o IntakeOptions) *Intake {
 // settled is a delivery and what became of it.
 type settled struct {
 	id      int64
+	at      time.Time // when it came
 	kind    string
 	outcome kovra.DeliveryOutcome
 	note    string
@@ -62,6 +71,7 @@ type settled struct {
 // item is a delivery in hand.
 type item struct {
 	id   int64
+	at   time.Time // when it came
 	hook hook
 	bad  error // why it could not be read
 }
@@ -85,7 +95,7 @@ func (in *Intake) Reconcile(ctx context.Context, _ int64) (time.Duration, error)
 	}
 	items := make([]item, len(pending))
 	for i, d := range pending {
-		items[i].id = d.ID
+		items[i].id, items[i].at = d.ID, d.At
 		items[i].hook, items[i].bad = decode(d, in.builds)
 	}
 	if err := in.foldAll(ctx, items); err != nil {
@@ -140,6 +150,10 @@ func (in *Intake) fold(ctx context.Context, items []item) (fault bool, err error
 			in.log.WarnContext(ctx, "delivery cannot be used", "delivery", s.id, "kind", s.kind, "note", s.note, "stack", stackOf(items[i].bad))
 		}
 		in.counted(s.kind, s.outcome)
+		if s.id > in.newest {
+			in.newest = s.id
+			in.folded(max(in.db.Now().Sub(s.at), 0))
+		}
 	}
 	return false, nil
 }
@@ -148,7 +162,7 @@ func (in *Intake) fold(ctx context.Context, items []item) (fault bool, err error
 // that it stays the trouble of this delivery alone.
 func settle(tx *storage.Tx, it *item) (s settled, err error) {
 	defer caught(&err)
-	s = settled{id: it.id, kind: it.hook.kind, project: it.hook.project}
+	s = settled{id: it.id, at: it.at, kind: it.hook.kind, project: it.hook.project}
 	if it.bad != nil {
 		s.outcome, s.note = kovra.DeliveryDead, cut(clean(it.bad.Error()), maxText)
 	} else if s.outcome, s.note, s.project, err = observe(tx, &it.hook); err != nil {
@@ -159,7 +173,7 @@ func settle(tx *storage.Tx, it *item) (s settled, err error) {
 
 // observe folds what a hook saw, if anybody asked for it.
 func observe(tx *storage.Tx, h *hook) (outcome kovra.DeliveryOutcome, note string, project int64, err error) {
-	if h.seen == nil && h.push == nil {
+	if h.empty() {
 		return kovra.DeliveryIgnored, "nobody asked for events of the kind " + h.kind, h.project, nil
 	}
 	project, linked, err := linkedProject(tx, h)
@@ -169,8 +183,8 @@ func observe(tx *storage.Tx, h *hook) (outcome kovra.DeliveryOutcome, note strin
 	if !linked {
 		return kovra.DeliveryIgnored, "no app is linked to the project", project, nil
 	}
-	if h.push != nil {
-		outcome, note, err = takePush(tx, *h.push, project)
+	if h.seen == nil {
+		outcome, note, err = take(tx, h, project)
 		return outcome, note, project, err
 	}
 	o := *h.seen
@@ -185,18 +199,46 @@ func observe(tx *storage.Tx, h *hook) (outcome kovra.DeliveryOutcome, note strin
 	return kovra.DeliveryFolded, "", project, nil
 }
 
-// takePush folds a push of a project that is linked.
-func takePush(tx *storage.Tx, p kovra.Push, project int64) (outcome kovra.DeliveryOutcome, note string, err error) {
-	p.Project = project
-	switch taken, err := tx.TakePush(p); {
-	case err != nil:
-		return "", "", err
-	case !taken.Heard:
-		return kovra.DeliveryIgnored, "no app builds that branch or tag by itself", nil
-	case taken.Builds == 0 && !taken.Moved:
-		return kovra.DeliverySame, "", nil
+// take folds what is no pipeline, of a project that is linked: for the builds, for the channels that want to hear of it, or for the
+// person who asks for something.
+func take(tx *storage.Tx, h *hook, project int64) (outcome kovra.DeliveryOutcome, note string, err error) {
+	var heard, changed bool
+	if h.push != nil {
+		p := *h.push
+		p.Project = project
+		taken, err := tx.TakePush(p)
+		if err != nil {
+			return "", "", err
+		}
+		heard, changed = taken.Heard, taken.Builds > 0 || taken.Moved
 	}
-	return kovra.DeliveryFolded, "", nil
+	for _, s := range h.subjects {
+		s.Project = project
+		taken, err := tx.ObserveSubject(s)
+		if err != nil {
+			return "", "", err
+		}
+		heard, changed = heard || taken.Heard, changed || taken.Changed
+	}
+	if h.comment != nil {
+		c := *h.comment
+		c.Project = project
+		asked, err := ask(tx, c)
+		if err != nil {
+			return "", "", err
+		}
+		heard, changed = true, asked
+	}
+	switch {
+	case changed:
+		return kovra.DeliveryFolded, "", nil
+	case heard:
+		return kovra.DeliverySame, "", nil
+	case h.push != nil:
+		return kovra.DeliveryIgnored, "no app builds that branch or tag by itself, and no channel wants to hear of it", nil
+	default:
+		return kovra.DeliveryIgnored, "no channel wants to hear of it", nil
+	}
 }
 
 // linkedProject returns the id of the hook's project, and whether an app is linked to it.

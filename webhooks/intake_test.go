@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kovra.dev/chatops/internal/kovra"
@@ -35,7 +36,8 @@ func TestIntakeSettles(t *testing.T) {
 		delivery("stranger", 8, 1, "running"),
 		delivery("by path", 0, 2, "running"),
 		kovra.Delivery{Key: "path of a stranger", Body: []byte(`{"object_kind":"pipeline","object_attributes":{"id":3},"project":{"path_with_namespace":"x/y"}}`)},
-		kovra.Delivery{Key: "push", Body: []byte(`{"object_kind":"push","project_id":7}`)},
+		kovra.Delivery{Key: "push", Body: []byte(`{"object_kind":"push","project_id":7,"ref":"refs/heads/main","after":"da1560886d4f094c3e6c9ef40349f7d38b5d27d7"}`)},
+		kovra.Delivery{Key: "wiki", Body: []byte(`{"object_kind":"wiki_page","project":{"id":7}}`)},
 		kovra.Delivery{Key: "broken", Kind: "Pipeline Hook", Body: []byte(`{`)},
 		kovra.Delivery{Key: "moon", Kind: "Moon Hook", Body: []byte(`{"project_id":7}`)},
 	)
@@ -52,7 +54,8 @@ func TestIntakeSettles(t *testing.T) {
 		"stranger":           {kovra.DeliveryIgnored, 8, "no app is linked to the project"},
 		"by path":            {kovra.DeliveryFolded, 7, ""},
 		"path of a stranger": {kovra.DeliveryIgnored, 0, "no app is linked to the project"},
-		"push":               {kovra.DeliveryIgnored, 7, "nobody asked for events of the kind push"},
+		"push":               {kovra.DeliveryIgnored, 7, "no channel wants to hear of it"},
+		"wiki":               {kovra.DeliveryIgnored, 7, "nobody asked for events of the kind wiki_page"},
 		"broken":             {kovra.DeliveryDead, 0, "not JSON: unexpected end of JSON input"},
 		"moon":               {kovra.DeliveryDead, 7, `an unknown kind of event: "Moon Hook" (object_kind "")`},
 	}
@@ -190,4 +193,31 @@ func TestIntakeWithoutDatabase(t *testing.T) {
 	if d := stored(t, db)[0]; d.Outcome != kovra.DeliveryPending {
 		t.Errorf("outcome %q", d.Outcome)
 	}
+}
+
+// TestIntakeMeasuresTheLag: from the arrival to the commit, once for each delivery; one that is replayed does not count.
+func TestIntakeMeasuresTheLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := openDB(t)
+		var lags []time.Duration
+		in := NewIntake(IntakeOptions{DB: db, Folded: func(lag time.Duration) { lags = append(lags, lag) }})
+		first := delivery("first", 7, 1, "running")
+		first.At = time.Now()
+		time.Sleep(3 * time.Second)
+		second := delivery("second", 7, 1, "success")
+		second.At = time.Now().Add(time.Hour) // the clock was set back meanwhile
+		journal(t, db, first, second)
+		foldPending(t, in)
+		if want := []time.Duration{3 * time.Second, 0}; !slices.Equal(lags, want) {
+			t.Errorf("got %v, want %v", lags, want)
+		}
+		time.Sleep(time.Hour)
+		if err := db.Update(t.Context(), func(tx *storage.Tx) error { return tx.ReplayDelivery(1) }); err != nil {
+			t.Fatal(err)
+		}
+		foldPending(t, in)
+		if len(lags) != 2 {
+			t.Errorf("a replayed delivery counts: %v", lags)
+		}
+	})
 }

@@ -121,7 +121,7 @@ func (h *Handler) slackBody(c *gin.Context, check func([]byte) bool) (body []byt
 		answer(c, nil)
 		return nil, outcomeChecked
 	}
-	if !slackSigned(h.slackKey, c.Request.Header, body, h.now()) {
+	if !slackSigned(h.proofs.Load().slack, c.Request.Header, body, h.now()) {
 		return nil, refuse(c, http.StatusUnauthorized, outcomeUnauthorized)
 	}
 	return body, ""

@@ -221,3 +221,58 @@ func fixtures(tb testing.TB) string {
 
 // logTo returns a logger that writes into the buffer.
 func logTo(buf *bytes.Buffer) *slog.Logger { return slog.New(slog.NewTextHandler(buf, nil)) }
+
+// TestRenew: every secret can be replaced while the handler serves; what New would refuse changes nothing.
+func TestRenew(t *testing.T) {
+	const otherSigning = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
+	h, err := New(Options{
+		DB: openDB(t), GitLabSecrets: []string{testSecret}, GitLabSigningTokens: []string{testSigning},
+		Slack: &fakeSlack{}, SlackSigningSecret: testSlack, Now: func() time.Time { return testNow },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := h.Engine()
+	by := func(secret string) int {
+		return do(t, e, "POST", gitlabPath, headers("X-Gitlab-Event", "Push Hook", "X-Gitlab-Token", secret), "{}").Code
+	}
+	signed := func(token string) int {
+		header := headers("X-Gitlab-Event", "Push Hook")
+		signGitLab(t, header, token, testNow, "{}")
+		return do(t, e, "POST", gitlabPath, header, "{}").Code
+	}
+	slack := func(secret string) int {
+		return do(t, e, "POST", "/slack/commands", signedBySlack(secret, testNow, "text=help"), "text=help").Code
+	}
+	check := func(when string, want, got []int) {
+		t.Helper()
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: old and new secret, token, signing secret of Slack give %v, want %v", when, got, want)
+		}
+	}
+	all := func() []int {
+		return []int{by(testSecret), by("new"), signed(testSigning), signed(otherSigning), slack(testSlack), slack("new")}
+	}
+	check("before", []int{200, 401, 200, 401, 200, 401}, all())
+	for name, err := range map[string]error{
+		"nothing":           h.Renew(nil, nil, "new"),
+		"an empty secret":   h.Renew([]string{""}, nil, "new"),
+		"no signing token":  h.Renew(nil, []string{"new"}, "new"),
+		"nothing for Slack": h.Renew([]string{"new"}, nil, ""),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	check("after what is refused", []int{200, 401, 200, 401, 200, 401}, all())
+	renew := func(secrets, tokens []string, slack string) {
+		t.Helper()
+		if err := h.Renew(secrets, tokens, slack); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renew([]string{"new", testSecret}, []string{otherSigning, testSigning}, "new")
+	check("while rotating", []int{200, 200, 200, 200, 401, 200}, all())
+	renew([]string{"new"}, []string{otherSigning}, "new")
+	check("after", []int{401, 200, 401, 200, 401, 200}, all())
+}

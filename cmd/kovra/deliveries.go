@@ -37,16 +37,25 @@ func deliveries(file *string) *cobra.Command {
 	return cmd
 }
 
-// open opens the database of the configured server.
-func open(ctx context.Context, file string) (*storage.DB, error) {
+// database is the path of the configured server's database, which must be there.
+func database(file string) (string, error) {
 	path, err := config.DatabasePath(os.Environ(), file)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("there is no database yet: %w (set KOVRA_DATABASE_URL as for the server)", err)
+	}
+	return path, nil
+}
+
+// open opens the database of the configured server, which may run.
+func open(ctx context.Context, file string) (*storage.DB, error) {
+	path, err := database(file)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("there is no database yet: %w (set KOVRA_DATABASE_URL as for the server)", err)
-	}
-	return storage.Open(ctx, storage.Options{Path: path})
+	return storage.Open(ctx, storage.Options{Path: path, Beside: true})
 }
 
 func deliveriesList(file *string) *cobra.Command {
@@ -80,7 +89,7 @@ func deliveriesList(file *string) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&outcome, "outcome", "", "only `one` of pending, folded, same, ignored, dead")
+	cmd.Flags().StringVar(&outcome, "outcome", "", "only those with this `outcome`: pending, folded, same, ignored or dead")
 	cmd.Flags().IntVar(&limit, "limit", 20, "at most this many")
 	cmd.Flags().Int64Var(&before, "before", 0, "only those before this `id`, for the next page")
 	return cmd
@@ -149,7 +158,7 @@ func deliveriesReplay(file *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "replay ID...",
 		Short: "Have deliveries looked at again",
-		Long:  "Mark deliveries as not looked at. The running server takes them again within a minute; without one, the next start does.",
+		Long:  "Mark deliveries as not looked at. The running server takes them again within a second or two; without one, the next start does.",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var ids []int64
@@ -173,7 +182,7 @@ func deliveriesReplay(file *string) *cobra.Command {
 				return nil
 			})
 			if err == nil {
-				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d marked; the server takes them within a minute\n", len(ids))
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d marked; the server takes them within a second or two\n", len(ids))
 			}
 			return closing(db, err)
 		},

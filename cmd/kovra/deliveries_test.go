@@ -137,7 +137,7 @@ note:     the body is no JSON
 func TestDeliveriesReplay(t *testing.T) {
 	path := journal(t)
 	out, err := call(t, "deliveries", "replay", "2", "3")
-	if err != nil || out != "2 marked; the server takes them within a minute\n" {
+	if err != nil || out != "2 marked; the server takes them within a second or two\n" {
 		t.Errorf("%q, %v", out, err)
 	}
 	want := map[int64]string{1: "folded", 2: "pending", 3: "pending", 4: "pending"}

@@ -2,7 +2,9 @@
 //
 // It owns flags, signals, exit codes and what is printed on a terminal; package
 // internal/app does the rest. It is run as `kovra serve`; `kovra deliveries` looks
-// after webhooks beside a running server.
+// after webhooks, and `kovra backup` copies the database, beside a running server;
+// `kovra migrate` and `kovra restored` prepare a database for one. `kovra check` says
+// what is wrong with an installation, and `kovra apply` makes the state that a file describes.
 //
 // It holds no logic that another program would miss, and links no simulator.
 package main
@@ -27,12 +29,21 @@ import (
 
 func main() { os.Exit(Main()) }
 
+// exitError ends the program with another code than an error does; all is said already.
+type exitError int
+
+// Error names the code.
+func (c exitError) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
 // Main runs the command line and returns the exit code: 0 for success, 1 for an
-// error, which is printed.
+// error, which is printed, another one where the command says so.
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := root().ExecuteContext(ctx); err != nil {
+		if code, ok := errors.AsType[exitError](err); ok {
+			return int(code)
+		}
 		fmt.Fprintln(os.Stderr, "kovra:", err)
 		return 1
 	}
@@ -43,21 +54,21 @@ func root() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:           "kovra",
-		Short:         "GitLab pipelines in Slack",
+		Short:         "GitLab pipelines and image builds in Slack",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version(),
 	}
 	cmd.PersistentFlags().StringVar(&file, "config", "", "YAML `file` with settings; environment variables win over it")
-	cmd.AddCommand(serve(&file), deliveries(&file))
+	cmd.AddCommand(serve(&file), deliveries(&file), backup(&file), migrate(&file), restored(&file))
 	return cmd
 }
 
 func serve(file *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
-		Short: "Run the relay",
-		Long:  "Run the relay until it is told to stop (SIGINT or SIGTERM).\n\nSettings, as environment variables or in the file of --config:\n" + settings(),
+		Short: "Run the bot",
+		Long:  "Run the bot until it is told to stop (SIGINT or SIGTERM).\n\nSettings, as environment variables or in the file of --config, which the environment wins over. A secret may also be given\nas …_FILE, a file that is read again while the bot runs.\n" + settings(),
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(os.Environ(), *file)
@@ -79,9 +90,6 @@ func serve(file *string) *cobra.Command {
 func settings() string {
 	var out strings.Builder
 	for _, s := range config.Describe() {
-		if s.NotYet != "" {
-			continue
-		}
 		fmt.Fprintf(&out, "  %s\n      %s", s.Name, s.Help)
 		if s.Default != "" {
 			fmt.Fprintf(&out, " (default %s)", s.Default)

@@ -42,38 +42,50 @@ const (
 	drainTimeout  = 10 * time.Second
 
 	sweepEvery    = 30 * time.Second
-	quietAfter    = 5 * time.Minute     // a moving run of which nothing was heard is re-read
-	quietAtOnce   = 200                 // so many of them in one sweep
-	keepDelivery  = 14 * 24 * time.Hour // webhooks that were looked at
-	renderedAgain = 500                 // newest threads that get a new layout
+	secretsEvery  = 10 * time.Second     // between two looks at the files of secrets
+	lookEvery     = time.Second          // whether a command beside us has written something
+	quietAfter    = 5 * time.Minute      // a moving run of which nothing was heard is re-read
+	quietAtOnce   = 200                  // so many of them in one sweep
+	keepDelivery  = 14 * 24 * time.Hour  // webhooks that were looked at
+	keepSubject   = 90 * 24 * time.Hour  // merge requests, tags … of which nothing was heard since
+	keepNotice    = 180 * 24 * time.Hour // what administrators were told and is over
+	renderedAgain = 500                  // newest threads that get a new layout
 )
 
 // Options are what is not configuration.
 type Options struct {
 	Log     *slog.Logger
 	Version string
-	// Slack and GitLab, if set, carry the calls to the peers; tests use it to stay in memory.
-	Slack  http.RoundTripper
-	GitLab http.RoundTripper
+	// Slack, GitLab and Cluster, if set, carry the calls to the peers; tests use it to stay in memory.
+	Slack   http.RoundTripper
+	GitLab  http.RoundTripper
+	Cluster http.RoundTripper
 	// Tune shortens waits, for the demo and for tests.
 	Tune dispatch.Options
+	// Now is the clock whose times are kept; nil: time.Now. Tests let it jump, as a system's clock does.
+	Now func() time.Time
 	// Interrupt is for tests; see storage.Options.
 	Interrupt func(committed bool) error
 }
 
 // App is the program, built and not yet running.
 type App struct {
-	cfg     *config.Config
+	cfg     *config.Config // as it was at the start; secrets are read from live
+	live    *config.Live
 	log     *slog.Logger
 	db      *storage.DB
 	logs    *storage.Logs
 	metrics *metrics
 	handler http.Handler
+	hooks   *webhooks.Handler
 	viewer  *web.Viewer
+	socket  *webhooks.Socket // nil: Slack comes by HTTP
 	loops   map[kovra.RefKind]*reconcile.Loop[int64]
 	work    *dispatch.Dispatch
+	gate    *identity.Identity
 	watch   *tekton.Watch // of the cluster; nil: builds are off
-	born    time.Time     // whoever was not heard of since may have moved while nobody was there
+	clock   steady
+	born    time.Time // whoever was not heard of since may have moved while nobody was there
 }
 
 // New opens the database and builds every part. Nothing runs before [App.Run]; until
@@ -82,26 +94,28 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	keys, err := encryptionKeys(cfg)
 	if err != nil {
 		return nil, err
 	}
-	db, err := storage.Open(ctx, storage.Options{
-		Path: cfg.DatabasePath, Key: keys, Viewer: cfg.PublicURL + "/logs/", Interrupt: o.Interrupt,
-	})
+	db, err := openDatabase(ctx, cfg, keys, o)
 	if err != nil {
 		return nil, err
 	}
 	logs, err := storage.OpenLogs(ctx, storage.LogsOptions{
-		Path: cfg.LogsPath(), MaxTotal: cfg.LogMaxTotal, Retention: cfg.LogRetention, Log: o.Log,
+		Path: cfg.LogsPath(), MaxTotal: cfg.LogMaxTotal, Retention: cfg.LogRetention, Now: o.Now, Log: o.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	a := &App{
-		cfg: cfg, log: o.Log, db: db, logs: logs, metrics: newMetrics(db), loops: map[kovra.RefKind]*reconcile.Loop[int64]{},
+		cfg: cfg, live: config.NewLive(cfg), log: o.Log, db: db, logs: logs, metrics: newMetrics(o.Version), loops: map[kovra.RefKind]*reconcile.Loop[int64]{},
 	}
 	a.born = db.Now()
+	a.clock.trusts(a.born)
 	if err := a.build(o); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -122,34 +136,41 @@ func (a *App) Close() error { return errors.Join(a.logs.Close(), a.db.Close()) }
 func (a *App) transport(peer string, given http.RoundTripper) *http.Client {
 	next := given
 	if next == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // net/http says so
-		t.MaxIdleConnsPerHost = 16
-		if a.cfg.CAPool != nil {
-			t.TLSClientConfig.RootCAs = a.cfg.CAPool
-		}
-		next = t
+		next = realTransport(a.cfg)
 	}
 	return &http.Client{Transport: counting{peer: peer, next: next, m: a.metrics}}
 }
 
+func realTransport(cfg *config.Config) *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // net/http says so
+	t.MaxIdleConnsPerHost = 16
+	if cfg.CAPool != nil {
+		t.TLSClientConfig.RootCAs = cfg.CAPool
+	}
+	return t
+}
+
 func (a *App) build(o Options) error {
 	lab, err := gitlab.New(gitlab.Options{
-		URL: a.cfg.GitLabURL, Token: a.cfg.GitLabToken.Reveal(), HTTP: a.transport("gitlab", o.GitLab), Log: a.log,
+		URL: a.cfg.GitLabURL, Token: func() string { return a.live.Get().GitLabToken.Reveal() }, HTTP: a.transport("gitlab", o.GitLab), Log: a.log,
 	})
 	if err != nil {
 		return fmt.Errorf("make GitLab client: %w", err)
 	}
 	slack, err := bot.NewClient(bot.ClientOptions{
-		Token: a.cfg.SlackBotToken.Reveal(), API: a.cfg.SlackAPIURL, HTTP: a.transport("slack", o.Slack),
+		Token: func() string { return a.live.Get().SlackBotToken.Reveal() }, API: a.cfg.SlackAPIURL, HTTP: a.transport("slack", o.Slack), Now: o.Now,
+		Counted: a.metrics.slackCall,
 	})
 	if err != nil {
 		return fmt.Errorf("make Slack client: %w", err)
 	}
-	gate := identity.New(identity.Options{Slack: slack, DB: a.db, Admins: a.admins(), Log: a.log})
+	gate := a.people(o, lab, slack)
+	a.gate = gate
 	if err := a.startLoops(o, lab, slack, gate); err != nil {
 		return err
 	}
-	return a.routes(lab, slack, gate)
+	a.addFigures()
+	return a.routes(lab, slack, gate, o.Slack)
 }
 
 // hookURL is where GitLab's webhooks go; "" while nobody outside can reach us.
@@ -183,28 +204,40 @@ func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate 
 	if err != nil {
 		return fmt.Errorf("KOVRA_LOG_PATTERNS: %w", err)
 	}
-	world := newGitLabWorld(lab, a.db, a.cfg)
+	world := newGitLabWorld(lab, a.db, a.live)
 	tune := o.Tune
 	tune.Log, tune.HookURL, tune.Retention, tune.Knowledge = a.log, a.hookURL(), a.cfg.LogRetention, knowledge
+	tune.Counted = a.metrics.action
 	tune.Registry, tune.BuildsAtOnce = a.cfg.Registry, a.cfg.BuildConcurrency
 	outside := dispatch.World{
 		Pipelines: world, Traces: world, Controls: world, Starts: world, Links: world, Gate: gate, Channels: channels{slack}, Commits: world,
 	}
-	if err := a.addCluster(&outside); err != nil {
+	outside.People, outside.Comments = gate, world
+	outside.Hooks, outside.Self, outside.Admins = world, world, gate
+	if a.cfg.OAuth() {
+		outside.Hands = hands{people: gate, world: world}
+	}
+	if err := a.addCluster(&outside, o.Cluster); err != nil {
 		return err
 	}
 	d := dispatch.New(a.db, a.logs, outside, tune)
 	a.work = d
-	intake := webhooks.NewIntake(webhooks.IntakeOptions{DB: a.db, Log: a.log, Counted: a.metrics.delivery, Builds: a.watch != nil})
-	projector := bot.NewProjector(a.db, slack, bot.NewBudget(), time.Now, a.log)
-	answers := bot.NewAnswerer(a.db, slack, a.hook(), time.Now, a.log)
+	intake := webhooks.NewIntake(webhooks.IntakeOptions{DB: a.db, Log: a.log, Counted: a.metrics.delivery, Folded: a.metrics.folded, Builds: a.watch != nil})
+	threads := &lagging{next: bot.NewProjector(a.db, slack, bot.NewBudget(), o.Now, a.log), m: a.metrics, since: map[int64]time.Time{}}
+	answerer := bot.NewAnswerer(a.db, slack, a.hook(), a.connectURL(gate), o.Now, a.log)
+	homes := bot.NewHomes(bot.HomesOptions{
+		DB: a.db, Slack: slack, Gate: gate, Hook: a.hook(), NoBuilds: a.cfg.NoBuilds(), ConnectURL: a.connectURL(gate), Log: a.log,
+	})
 
 	a.loop(kovra.RefDelivery, "intake", 1, intake)
 	a.loop(kovra.RefRun, "runs", 8, d.Runs())
 	a.loop(kovra.RefAction, "actions", 8, d.Actions())
 	a.loop(kovra.RefProject, "projects", 2, d.Projects())
-	a.loop(kovra.RefThread, "threads", 16, projector)
-	a.loop(kovra.RefAnswer, "answers", 4, answers)
+	a.loop(kovra.RefThread, "threads", 16, threads)
+	a.loop(kovra.RefToken, "token", 1, d.Token())
+	a.loop(kovra.RefNotice, "notices", 1, d.Notices())
+	a.loop(kovra.RefAnswer, "answers", 4, answers{slack: answerer, gitlab: d.Replies()})
+	a.loop(kovra.RefHome, "homes", 4, homes)
 	a.slowLoop(kovra.RefLog, "logs", 4, d.Logs(), dispatch.LogPass)
 	a.loop(kovra.RefBuild, "builds", 8, d.Builds())
 	a.loop(kovra.RefDeployment, "deployments", 4, d.Deployments())
@@ -213,9 +246,13 @@ func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate 
 	})
 	a.db.OnChange(func(refs []kovra.Ref) {
 		for _, r := range refs {
+			if r.Kind == kovra.RefThread {
+				threads.changed(r.ID, time.Now())
+			}
 			a.kick(r)
 		}
 	})
+	a.db.OnTrouble(a.trouble)
 	a.logs.OnChange(func(id int64) { a.kick(kovra.Ref{Kind: kovra.RefLog, ID: id}) })
 	a.logs.OnSteps(func(id int64) { a.kick(kovra.Ref{Kind: kovra.RefStepLog, ID: id}) })
 	return nil
@@ -232,9 +269,7 @@ func (a *App) slowLoop(kind kovra.RefKind, name string, workers int, r reconcile
 
 func (a *App) addLoop(kind kovra.RefKind, r reconcile.Reconciler[int64], o reconcile.Options) {
 	o.Log, o.OnResult = a.log, a.metrics.pass
-	l := reconcile.New(r, o)
-	a.metrics.watch(l)
-	a.loops[kind] = l
+	a.loops[kind] = reconcile.New(r, o)
 }
 
 func (a *App) kick(r kovra.Ref) {
@@ -250,28 +285,44 @@ func (a *App) remind(r kovra.Ref) {
 }
 
 // routes puts the HTTP side together.
-func (a *App) routes(lab *gitlab.Client, slack *bot.Client, gate *identity.Identity) error {
+func (a *App) routes(lab *gitlab.Client, slack *bot.Client, gate *identity.Identity, way http.RoundTripper) error {
 	handler := bot.NewHandler(bot.HandlerOptions{
-		DB: a.db, Slack: slack, Gate: gate, GitLab: lab, Hook: a.hook(), ForgetChannel: gate.ForgetChannel, Log: a.log,
+		DB: a.db, Slack: slack, Gate: gate, GitLab: a.search(lab, gate), Hook: a.hook(), ForgetChannel: gate.ForgetChannel, Log: a.log,
+		ConnectURL: a.connectURL(gate), Explain: gate, Left: gate.Left,
 	})
-	hooks, err := webhooks.New(webhooks.Options{
+	o := webhooks.Options{
 		DB: a.db, GitLabSecrets: reveal(a.cfg.GitLabWebhookSecrets), GitLabSigningTokens: reveal(a.cfg.GitLabSigningTokens),
-		MaxBytes: a.cfg.WebhookMaxBytes, Slack: handler, SlackSigningSecret: a.cfg.SlackSigningSecret.Reveal(),
-		Log: a.log, Counted: a.metrics.request,
-	})
-	if err != nil {
+		MaxBytes: a.cfg.WebhookMaxBytes, Log: a.log, Counted: a.metrics.request, Refused: a.knock,
+	}
+	if err := a.hearSlack(&o, handler, slack, way); err != nil {
 		return err
 	}
-	a.viewer = web.New(web.Options{DB: a.db, Logs: a.logs, Retention: a.cfg.LogRetention, Log: a.log})
+	var err error
+	if a.hooks, err = webhooks.New(o); err != nil {
+		return err
+	}
+	viewer := web.Options{DB: a.db, Logs: a.logs, Retention: a.cfg.LogRetention, Log: a.log}
+	if a.cfg.LogAccess == config.LogByLogin {
+		viewer.Readers = gate
+	}
+	a.viewer = web.New(viewer)
 	mux := http.NewServeMux()
-	mux.Handle("/", hooks.Engine())
+	a.signIn(mux, gate)
+	mux.Handle("/", a.hooks.Engine())
 	mux.Handle("/logs/", a.viewer.Handler())
 	mux.Handle("/viewer/", a.viewer.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", a.metrics.handler())
-	a.handler = mux
+	a.handler = named(mux)
 	return nil
+}
+
+// knock has a linked project looked at from which a webhook seems to have come with another secret than ours.
+func (a *App) knock(project int64) {
+	if a.work.Knock(project) {
+		a.kick(kovra.Ref{Kind: kovra.RefProject, ID: project})
+	}
 }
 
 func reveal(secrets []config.Secret) []string {
@@ -282,18 +333,32 @@ func reveal(secrets []config.Secret) []string {
 	return out
 }
 
-// ready is green when the database answers; a peer that is down shows in the metrics.
+// ready is green when the database answers and takes changes: what cannot be written down is refused. A peer that is down shows
+// in the metrics.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	if err := a.db.Ping(r.Context()); err != nil {
 		a.log.ErrorContext(r.Context(), "not ready", "err", err)
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 		return
 	}
+	if err := a.db.Writable(r.Context()); err != nil {
+		http.Error(w, "the database takes no changes", http.StatusServiceUnavailable)
+		return
+	}
 	_, _ = w.Write([]byte("ready\n"))
 }
 
-// Run serves until ctx ends, then stops in order: streams of logs end, no new requests, handlers end
-// and commit, loops finish the key in hand, the databases are closed. ln may be nil when
+// trouble says once that the database takes no changes, and once that it takes them again.
+func (a *App) trouble(err error) {
+	if err != nil {
+		a.log.Error("the database takes no changes: requests are refused until it does", "err", err)
+		return
+	}
+	a.log.Info("the database takes changes again")
+}
+
+// Run serves until ctx ends, then stops in order: streams of logs end, no new requests, by HTTP or
+// from Slack's sockets, handlers end and commit, loops finish the key in hand, the databases are closed. ln may be nil when
 // the handler is served by others.
 func (a *App) Run(ctx context.Context, ln net.Listener) error {
 	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
@@ -304,16 +369,32 @@ func (a *App) Run(ctx context.Context, ln net.Listener) error {
 	}
 	work.Go(func() error { return a.housekeeping(inner) })
 	work.Go(func() error { return a.pruneLogs(inner) })
+	work.Go(func() error { return a.pruneHistory(inner) })
 	if a.watch != nil {
 		work.Go(func() error { return a.watch.Run(inner) })
 	}
-	served := a.serve(ctx, inner, ln)
+	served := a.receive(ctx, inner, ln)
 	stopLoops()
 	worked := work.Wait()
 	if errors.Is(worked, context.Canceled) {
 		worked = nil
 	}
 	return errors.Join(served, worked, a.Close())
+}
+
+// receive takes what comes from outside, by HTTP and in Socket Mode, until ctx ends or a
+// part has failed, and what is in hand has been answered.
+func (a *App) receive(ctx, loops context.Context, ln net.Listener) error {
+	if a.socket == nil {
+		return a.serve(ctx, loops, ln)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(loops, cancel)()
+	g, inner := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.socket.Run(inner) })
+	g.Go(func() error { return a.serve(inner, loops, ln) })
+	return g.Wait()
 }
 
 // serve answers HTTP until ctx ends or a loop has failed.
@@ -352,31 +433,68 @@ func (a *App) serve(ctx, loops context.Context, ln net.Listener) error {
 // housekeeping asks the database what is still to be done, at the start and now and
 // then, and keeps it tidy. Notices may get lost; this finds what they were about.
 func (a *App) housekeeping(ctx context.Context) error {
+	if err := a.gate.SealAgain(ctx); err != nil {
+		a.log.ErrorContext(ctx, "cannot seal tokens with the newest key", "err", err)
+	}
 	if err := a.db.Update(ctx, func(tx *storage.Tx) error { return tx.RenderAgain(bot.RendererVersion, renderedAgain) }); err != nil {
 		a.log.ErrorContext(ctx, "cannot look for old layouts", "err", err)
 	}
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
+	sweep, look, secrets := time.NewTicker(sweepEvery), time.NewTicker(lookEvery), time.NewTicker(secretsEvery)
+	defer sweep.Stop()
+	defer look.Stop()
+	defer secrets.Stop()
+	a.tidy(ctx)
 	for {
-		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
-			a.log.ErrorContext(ctx, "sweep failed", "err", err)
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-sweep.C:
+			a.tidy(ctx)
+		case <-look.C:
+			a.lookBeside(ctx)
+		case <-secrets.C:
+			a.renewSecrets(ctx)
 		}
 	}
 }
 
-// sweep reminds the loops of all that is open. What waits out the pause after a failure
-// is left to it.
-func (a *App) sweep(ctx context.Context) error {
+// tidy is a sweep of which nobody else hears.
+func (a *App) tidy(ctx context.Context) {
+	if a.db.Writable(ctx) != nil {
+		return // it was told when it began, and there is nothing to be done
+	}
+	if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
+		a.log.ErrorContext(ctx, "sweep failed", "err", err)
+	}
+}
+
+// lookBeside reminds the loops of what a command beside the server has written. A database that does not answer is not told every
+// second: the next sweep does.
+func (a *App) lookBeside(ctx context.Context) {
+	changed, err := a.db.ChangedElsewhere(ctx)
+	if err == nil && changed {
+		err = a.remindDirty(ctx)
+	}
+	if err != nil {
+		a.log.DebugContext(ctx, "cannot look for changes of others", "err", err)
+	}
+}
+
+// remindDirty reminds the loops of all that is open. What waits out the pause after a failure is left to it.
+func (a *App) remindDirty(ctx context.Context) error {
 	for ref, err := range a.db.Dirty(ctx) {
 		if err != nil {
 			return err
 		}
 		a.remind(ref)
+	}
+	return nil
+}
+
+// sweep reminds the loops of all that is open, and tidies up.
+func (a *App) sweep(ctx context.Context) error {
+	if err := a.remindDirty(ctx); err != nil {
+		return err
 	}
 	a.sweepLogs(ctx)
 	a.sweepBuilds(ctx)
@@ -396,6 +514,7 @@ func (a *App) sweep(ctx context.Context) error {
 	for _, p := range projects {
 		a.remind(kovra.Ref{Kind: kovra.RefProject, ID: p.ID})
 	}
+	a.remind(kovra.Ref{Kind: kovra.RefToken})
 	return a.db.Update(ctx, func(tx *storage.Tx) error {
 		for _, id := range quiet {
 			// Those that cannot be read must not keep the others from their turn.
@@ -403,8 +522,12 @@ func (a *App) sweep(ctx context.Context) error {
 				return err
 			}
 		}
-		_, err = tx.PruneDeliveries(now.Add(-keepDelivery))
-		return err
+		if !a.clock.trusts(now) {
+			return nil
+		}
+		_, err := tx.PruneDeliveries(now.Add(-keepDelivery))
+		_, failed := tx.PruneSubjects(now.Add(-keepSubject))
+		return errors.Join(err, failed, tx.PruneNotices(now.Add(-keepNotice)))
 	})
 }
 

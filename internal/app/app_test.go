@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,14 +32,18 @@ const (
 	slackURL   = "http://slack.sim"
 )
 
-// configured is a configuration with a database of its own; more wins over what is needed.
+// configured is a configuration with a database of its own; more wins over what is needed, and NAME= takes it away.
 func configured(t *testing.T, more ...string) *config.Config {
 	t.Helper()
-	cfg, err := config.Load(append([]string{
+	environ := append([]string{
 		"KOVRA_DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "kovra.db"), "KOVRA_LISTEN=127.0.0.1:0",
 		"KOVRA_SLACK_BOT_TOKEN=xoxb-sim", "KOVRA_SLACK_SIGNING_SECRET=sim-secret", "KOVRA_SLACK_API_URL=" + slackURL + "/api/",
 		"KOVRA_GITLAB_URL=" + labURL, "KOVRA_GITLAB_TOKEN=glpat-sim", "KOVRA_GITLAB_WEBHOOK_SECRET=hook-secret", "KOVRA_ADMINS=UALICE",
-	}, more...), "")
+	}, more...)
+	cfg, err := config.Load(slices.DeleteFunc(environ, func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return slices.Contains(more, name+"=")
+	}), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,16 +31,16 @@ func (c cluster) StartBuild(ctx context.Context, b kovra.Build) error {
 	return c.Client.StartBuild(ctx, b)
 }
 
-// addCluster gives the world a cluster, if one is configured; else builds are off.
-func (a *App) addCluster(w *dispatch.World) error {
+// addCluster gives the world a cluster, if one is configured; else builds are off. way, if set, carries the calls.
+func (a *App) addCluster(w *dispatch.World, way http.RoundTripper) error {
 	if why := a.cfg.NoBuilds(); why != "" {
 		a.log.Info("builds are off", "reason", why)
 		return nil
 	}
-	if a.cfg.CAFile != "" && a.cfg.CAConfigMap == "" {
-		a.log.Warn("KOVRA_CA_FILE is for the bot alone: name a ConfigMap with the same certificates in KOVRA_CA_CONFIGMAP, so that builds trust them too")
+	if a.cfg.Proxy.Login() {
+		a.log.Warn("builds get no proxy: the variable holds a password, which everybody who may read PipelineRuns would see")
 	}
-	client, err := tekton.New(tektonOptions(a.cfg, a))
+	client, err := tekton.New(tektonOptions(a.cfg, a, way))
 	if err != nil {
 		return fmt.Errorf("KOVRA_KUBECONFIG: %w", err)
 	}
@@ -50,13 +50,20 @@ func (a *App) addCluster(w *dispatch.World) error {
 	return nil
 }
 
-func tektonOptions(cfg *config.Config, a *App) tekton.Options {
+func tektonOptions(cfg *config.Config, a *App, way http.RoundTripper) tekton.Options {
+	proxy := tekton.Proxy(cfg.Proxy)
+	if cfg.Proxy.Login() {
+		proxy = tekton.Proxy{}
+	}
 	return tekton.Options{
 		Kubeconfig: cfg.Kubeconfig, Namespace: cfg.BuildNamespace,
 		BuildAccount: cfg.BuilderAccount, DeployAccount: cfg.DeployerAccount,
-		GitSecret: cfg.GitSecret, RegistrySecret: cfg.RegistrySecret, CAConfigMap: cfg.CAConfigMap,
+		GitSecret: cfg.GitSecret, RegistrySecret: cfg.RegistrySecret, CAConfigMap: cfg.CAConfigMap, CA: cfg.CAPEM, Proxy: proxy,
 		BuildTimeout: cfg.BuildTimeout, RolloutTimeout: cfg.DeployTimeout, Log: a.log,
 		Transport: func(next http.RoundTripper) http.RoundTripper {
+			if way != nil {
+				next = way
+			}
 			return counting{peer: "kubernetes", next: next, m: a.metrics}
 		},
 	}

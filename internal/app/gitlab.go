@@ -16,18 +16,23 @@ import (
 type gitlabWorld struct {
 	*gitlab.Client
 	db   *storage.DB
-	hook gitlab.Hook // secrets of new hooks; the URL is dispatch's to say
+	live *config.Live
 }
 
-func newGitLabWorld(c *gitlab.Client, db *storage.DB, cfg *config.Config) gitlabWorld {
-	w := gitlabWorld{Client: c, db: db}
+func newGitLabWorld(c *gitlab.Client, db *storage.DB, live *config.Live) gitlabWorld {
+	return gitlabWorld{Client: c, db: db, live: live}
+}
+
+// hook is what a project's hook gets of us: the first of the secrets as they are now. The URL is dispatch's to say.
+func (w gitlabWorld) hook() (h gitlab.Hook) {
+	cfg := w.live.Get()
 	if len(cfg.GitLabWebhookSecrets) > 0 {
-		w.hook.Secret = cfg.GitLabWebhookSecrets[0].Reveal()
+		h.Secret = cfg.GitLabWebhookSecrets[0].Reveal()
 	}
 	if len(cfg.GitLabSigningTokens) > 0 {
-		w.hook.SigningToken = cfg.GitLabSigningTokens[0].Reveal()
+		h.SigningToken = cfg.GitLabSigningTokens[0].Reveal()
 	}
-	return w
+	return h
 }
 
 // Pipeline implements dispatch.Pipelines.
@@ -91,7 +96,10 @@ func (w gitlabWorld) RetryJob(ctx context.Context, project, job int64) error {
 }
 
 // FindPipeline implements dispatch.Starts.
-func (w gitlabWorld) FindPipeline(ctx context.Context, project, above int64, ref string) (int64, bool, error) {
+func (w gitlabWorld) FindPipeline(ctx context.Context, project, above int64, ref, user string) (int64, bool, error) {
+	if user != "" {
+		return w.Client.FindPipeline(ctx, project, above, ref, user)
+	}
 	me, err := w.Me(ctx)
 	if err != nil {
 		return 0, false, err
@@ -100,9 +108,15 @@ func (w gitlabWorld) FindPipeline(ctx context.Context, project, above int64, ref
 }
 
 // EnsureHook implements dispatch.Links.
-func (w gitlabWorld) EnsureHook(ctx context.Context, project int64, url string, tags bool) (dispatch.Hook, error) {
-	h := w.hook
-	h.URL, h.Tags = url, tags
+func (w gitlabWorld) EnsureHook(ctx context.Context, project int64, url string, also dispatch.HookEvents) (dispatch.Hook, error) {
+	h := w.hook()
+	h.URL, h.Events = url, gitlab.HookEvents(also)
 	made, err := w.Client.EnsureHook(ctx, project, h)
 	return dispatch.Hook(made), err
+}
+
+// SeeHook implements dispatch.Hooks.
+func (w gitlabWorld) SeeHook(ctx context.Context, project int64, url string, want dispatch.HookEvents) (dispatch.SeenHook, error) {
+	seen, err := w.Client.SeeHook(ctx, project, gitlab.Hook{URL: url, Events: gitlab.HookEvents(want)})
+	return dispatch.SeenHook(seen), err
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"kovra.dev/chatops/internal/config"
 )
@@ -17,12 +16,8 @@ const keyLen = 32
 // encryptionKeys returns the configured keys or, where there are none, one that is
 // kept in a file beside the database, made at the first start.
 func encryptionKeys(cfg *config.Config) ([][]byte, error) {
-	var keys [][]byte
-	for _, k := range cfg.EncryptionKeys {
-		keys = append(keys, []byte(k.Reveal()))
-	}
-	if len(keys) > 0 {
-		return keys, nil
+	if len(cfg.EncryptionKeys) > 0 {
+		return rawKeys(cfg.EncryptionKeys), nil
 	}
 	key, err := keyFile(cfg.DatabasePath + ".key")
 	if err != nil {
@@ -31,19 +26,20 @@ func encryptionKeys(cfg *config.Config) ([][]byte, error) {
 	return [][]byte{key}, nil
 }
 
+func rawKeys(secrets []config.Secret) [][]byte {
+	keys := make([][]byte, len(secrets))
+	for i, s := range secrets {
+		keys[i] = []byte(s.Reveal())
+	}
+	return keys
+}
+
 func keyFile(path string) ([]byte, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // beside the database that the administrator named
+	key, err := ReadKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return newKeyFile(path)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read encryption key: %w", err)
-	}
-	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(key) != keyLen {
-		return nil, fmt.Errorf("encryption key in %s is not %d bytes in base64; restore it from your backup or remove it (secrets kept so far are then lost)", path, keyLen)
-	}
-	return key, nil
+	return key, err
 }
 
 func newKeyFile(path string) ([]byte, error) {

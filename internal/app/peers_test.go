@@ -18,11 +18,11 @@ import (
 func newLab(t *testing.T, o outside) (gitlabWorld, *App) {
 	t.Helper()
 	a := built(t, o.options())
-	lab, err := gitlab.New(gitlab.Options{URL: labURL, Token: "glpat-sim", HTTP: o.lab.Client()})
+	lab, err := gitlab.New(gitlab.Options{URL: labURL, Token: func() string { return "glpat-sim" }, HTTP: o.lab.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newGitLabWorld(lab, a.db, a.cfg), a
+	return newGitLabWorld(lab, a.db, a.live), a
 }
 
 func TestBriefsAsRuns(t *testing.T) {
@@ -53,10 +53,10 @@ func TestGitLabForDispatch(t *testing.T) {
 	if err != nil || id == 0 || url == "" {
 		t.Fatalf("pipeline %d at %q, %v", id, url, err)
 	}
-	if found, ok, err := lab.FindPipeline(t.Context(), webProject, id-1, "main"); err != nil || !ok || found != id {
+	if found, ok, err := lab.FindPipeline(t.Context(), webProject, id-1, "main", ""); err != nil || !ok || found != id {
 		t.Errorf("found %d, %v, %v", found, ok, err)
 	}
-	if _, ok, err := lab.FindPipeline(t.Context(), webProject, id, "main"); err != nil || ok {
+	if _, ok, err := lab.FindPipeline(t.Context(), webProject, id, "main", ""); err != nil || ok {
 		t.Errorf("found one above itself: %v", err)
 	}
 	if err := o.lab.FinishPipeline(webProject, id, "failed"); err != nil {
@@ -86,18 +86,18 @@ func TestGitLabForDispatch(t *testing.T) {
 func TestHookOfDispatch(t *testing.T) {
 	o := newOutside()
 	lab, a := newLab(t, o)
-	hook, err := lab.EnsureHook(t.Context(), webProject, "https://kovra.example/webhooks/gitlab", false)
+	hook, err := lab.EnsureHook(t.Context(), webProject, "https://kovra.example/webhooks/gitlab", dispatch.HookEvents{})
 	if err != nil || !hook.Created || !hook.Ours {
 		t.Fatalf("hook %+v, %v", hook, err)
 	}
-	again, err := lab.EnsureHook(t.Context(), webProject, "https://kovra.example/webhooks/gitlab", false)
+	again, err := lab.EnsureHook(t.Context(), webProject, "https://kovra.example/webhooks/gitlab", dispatch.HookEvents{})
 	if err != nil || again != (dispatch.Hook{ID: hook.ID, Ours: true}) {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 	a.cfg.GitLabWebhookSecrets = []config.Secret{"new", "old"}
 	a.cfg.GitLabSigningTokens = []config.Secret{"whsec_new", "whsec_old"}
-	if w := newGitLabWorld(nil, nil, a.cfg); w.hook.Secret != "new" || w.hook.SigningToken != "whsec_new" {
-		t.Errorf("hooks get the secrets %+v", w.hook)
+	if h := newGitLabWorld(nil, nil, config.NewLive(a.cfg)).hook(); h.Secret != "new" || h.SigningToken != "whsec_new" {
+		t.Errorf("hooks get the secrets %+v", h)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestGitLabIsDown(t *testing.T) {
 	o := newOutside()
 	lab, a := newLab(t, o)
 	o.lab.SetDown(true)
-	if _, _, err := lab.FindPipeline(t.Context(), webProject, 0, "main"); kovra.KindOf(err) != kovra.Unavailable {
+	if _, _, err := lab.FindPipeline(t.Context(), webProject, 0, "main", ""); kovra.KindOf(err) != kovra.Unavailable {
 		t.Errorf("find: %v", err)
 	}
 	if _, err := lab.Pipeline(t.Context(), webProject, 5); kovra.KindOf(err) != kovra.Unavailable {
@@ -122,7 +122,7 @@ func TestJoin(t *testing.T) {
 	o.slack.AddChannel(slacksim.Channel{ID: "COPEN", Name: "open"})
 	o.slack.AddChannel(slacksim.Channel{ID: "CINVITED", Name: "invited", Private: true, Members: []string{slacksim.BotUserID}})
 	o.slack.AddChannel(slacksim.Channel{ID: "CSHUT", Name: "shut", Private: true})
-	slack, err := bot.NewClient(bot.ClientOptions{Token: "xoxb-sim", API: slackURL + "/api/", HTTP: o.slack.Client()})
+	slack, err := bot.NewClient(bot.ClientOptions{Token: func() string { return "xoxb-sim" }, API: slackURL + "/api/", HTTP: o.slack.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (p *pipes) Close() error {
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
 // ask sends a request and returns the answer.
-func (p *pipes) ask(ctx context.Context) (string, error) {
+func (p *pipes) ask(ctx context.Context, path string) (string, error) {
 	client, server := net.Pipe()
 	defer func() { _ = client.Close() }()
 	select {
@@ -50,7 +50,7 @@ func (p *pipes) ask(ctx context.Context) (string, error) {
 	case <-p.closed:
 		return "", net.ErrClosed
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://kovra.sim/slow", http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://kovra.sim"+path, http.NoBody)
 	if err != nil {
 		return "", err
 	}
@@ -86,7 +86,7 @@ func stopping(t *testing.T, handler func(a *App, w http.ResponseWriter, r *http.
 	end, answered := make(chan error, 1), make(chan struct{})
 	go func() { end <- a.Run(ctx, ln) }()
 	go func() {
-		s.answer, s.asked = ln.ask(context.WithoutCancel(ctx))
+		s.answer, s.asked = ln.ask(context.WithoutCancel(ctx), "/slow")
 		close(answered)
 	}()
 	<-time.After(time.Second)
@@ -94,7 +94,7 @@ func stopping(t *testing.T, handler func(a *App, w http.ResponseWriter, r *http.
 	stop()
 	begun := time.Now()
 	synctest.Wait()
-	if _, err := ln.ask(t.Context()); !errors.Is(err, net.ErrClosed) {
+	if _, err := ln.ask(t.Context(), "/slow"); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a new request while it stops: %v", err)
 	}
 	s.ended = <-end

@@ -2,10 +2,28 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"net/http"
 
 	"kovra.dev/chatops/bot"
+	"kovra.dev/chatops/webhooks"
 )
+
+// hearSlack decides how what people do in Slack comes to the handler: by HTTP, or in Socket
+// Mode where there is an app token.
+func (a *App) hearSlack(o *webhooks.Options, handler webhooks.Slack, client *bot.Client, way http.RoundTripper) (err error) {
+	if a.cfg.SlackAppToken == "" {
+		o.Slack, o.SlackSigningSecret = handler, a.cfg.SlackSigningSecret.Reveal()
+		return nil
+	}
+	a.socket, err = webhooks.NewSocket(webhooks.SocketOptions{
+		AppToken: func() string { return a.live.Get().SlackAppToken.Reveal() }, API: a.cfg.SlackAPIURL, HTTP: a.transport("slack", way),
+		TLS:   &tls.Config{RootCAs: a.cfg.CAPool, MinVersion: tls.VersionTLS12},
+		Slack: handler, Respond: client.Respond, Log: a.log, Counted: a.metrics.request,
+	})
+	return err
+}
 
 // channels is the Slack client as dispatch wants to see it.
 type channels struct{ *bot.Client }

@@ -5,9 +5,9 @@
 // It is used by main: Load gives a Config or one error that names every problem
 // at once; Describe lists all settings for help texts and the README.
 //
-// It never changes after Load, never holds what people say in Slack (that is
-// state), never prints a secret, and nothing else in the program reads the
-// environment or YAML.
+// A Config never changes after Load; Live gives a new one when the file of a secret has changed. It never holds
+// what people say in Slack (that is state), never prints a secret, and nothing else in the program reads the
+// environment or settings in YAML.
 package config
 
 import (
@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kovra.dev/chatops/internal/kovra"
 )
 
 // Config is a checked configuration. Make it with Load.
@@ -38,8 +40,11 @@ type Config struct {
 
 	// SlackBotToken is the bot's token for the Slack Web API.
 	SlackBotToken Secret
-	// SlackSigningSecret is what Slack signs its requests with.
+	// SlackSigningSecret is what Slack signs its requests with. It may be empty in
+	// Socket Mode, where it is not used.
 	SlackSigningSecret Secret
+	// SlackAppToken opens connections to Slack, xapp-…; empty: Slack comes by HTTP.
+	SlackAppToken Secret
 	// SlackAPIURL is the base of the Slack Web API. It ends in a slash.
 	SlackAPIURL string
 
@@ -54,20 +59,36 @@ type Config struct {
 	// be empty if GitLabWebhookSecrets is not.
 	GitLabSigningTokens []Secret
 
+	// OAuthClientID and OAuthClientSecret are those of the GitLab OAuth application
+	// with which people connect their accounts; both empty: nobody does.
+	OAuthClientID     string
+	OAuthClientSecret Secret
+
 	// EncryptionKeys each reveal exactly 32 bytes. The first encrypts, all
 	// decrypt. Empty: a key is generated and kept beside the database.
 	EncryptionKeys []Secret
-	// Admins are the Slack user ids of administrators.
+	// Admins are the Slack user ids of administrators. With OAuth there may be none.
 	Admins []string
 	// WorkspaceAdmins says that the administrators of the Slack workspace are
 	// administrators here too.
 	WorkspaceAdmins bool
+	// PolicyFile is the file that Policy was read from, empty if none.
+	PolicyFile string
+	// Policy narrows what people may do.
+	Policy kovra.Policy
+
+	// HistoryRetention is how long what has ended is remembered.
+	HistoryRetention time.Duration
 
 	// CAFile is the file that CAPool was read from, empty if none.
 	CAFile string
 	// CAPool is the system's certificate authorities and those of CAFile; nil
 	// if there is no CAFile.
 	CAPool *x509.CertPool
+	// CAPEM is the certificates of CAFile, and nothing else that stands in it, for the pods of builds.
+	CAPEM []byte
+	// Proxy is how the outside is reached, as the usual variables say; net/http reads them by itself.
+	Proxy Proxy
 
 	// LogRetention is how long logs of jobs and the links to them live.
 	LogRetention time.Duration
@@ -103,6 +124,8 @@ type Config struct {
 	LogLevel slog.Level
 	// LogFormat is how log lines look.
 	LogFormat LogFormat
+
+	files map[string]string // where the secrets stand that were read from files, by the name of the setting
 }
 
 // LogsPath is the path of the SQLite file that holds the logs of jobs: beside the
@@ -129,8 +152,14 @@ func (c *Config) NoBuilds() string {
 // LogAccess is who may read logs of jobs in the viewer.
 type LogAccess string
 
-// LogByLink lets everybody read a log who has its link.
-const LogByLink LogAccess = "link"
+// The ways to read a log.
+const (
+	LogByLink  LogAccess = "link"  // whoever has its link
+	LogByLogin LogAccess = "login" // who has signed in with GitLab and may see the job there
+)
+
+// OAuth reports whether people act with their own GitLab accounts.
+func (c *Config) OAuth() bool { return c.OAuthClientID != "" }
 
 // LogFormat is how log lines look.
 type LogFormat string
@@ -166,28 +195,21 @@ func (c *Config) LogValue() slog.Value {
 // The error joins every problem found, each as "NAME: what is wrong and what is
 // expected". It never holds the value of a secret.
 func Load(environ []string, file string) (*Config, error) {
-	l := loader{values: map[string]source{}}
-	if file != "" {
-		l.readFile(file)
+	c, problems := Survey(environ, file)
+	if len(problems) == 0 {
+		return c, nil
 	}
-	l.readEnviron(environ)
-
-	c := &Config{InCluster: inCluster(environ)}
-	for _, s := range settings {
-		l.apply(c, s)
+	errs := make([]error, len(problems))
+	for i, p := range problems {
+		errs[i] = errors.New(p.String())
 	}
-	l.checkWebhookAuth(c)
-	l.checkRegistry(c)
-	if len(l.problems) > 0 {
-		return nil, errors.Join(l.problems...)
-	}
-	return c, nil
+	return nil, errors.Join(errs...)
 }
 
 // DatabasePath reads the one setting that commands beside a running server need; see
 // Load for environ and file. Other settings may be missing or wrong.
 func DatabasePath(environ []string, file string) (string, error) {
-	l := loader{values: map[string]source{}}
+	l := loader{values: map[string]source{}, files: map[string]string{}}
 	if file != "" {
 		l.readFile(file)
 	}
@@ -199,7 +221,10 @@ func DatabasePath(environ []string, file string) (string, error) {
 			l.apply(c, s)
 		}
 	}
-	return c.DatabasePath, errors.Join(l.problems...)
+	if len(l.problems) > 0 {
+		return "", errors.New(l.problems[0].String())
+	}
+	return c.DatabasePath, nil
 }
 
 // source is a value that was given for a name.
@@ -217,14 +242,17 @@ const (
 // loader gathers what was given, by name, and what is wrong with it.
 type loader struct {
 	values   map[string]source
-	problems []error
+	files    map[string]string // of secrets that were found in one, by name
+	problems []*Problem
 }
 
 func (l *loader) problem(name, where, format string, args ...any) {
-	if where != "" {
-		where = " (" + where + ")"
-	}
-	l.problems = append(l.problems, fmt.Errorf("%s: %s%s", name, fmt.Sprintf(format, args...), where))
+	l.problems = append(l.problems, &Problem{Setting: name, Text: fmt.Sprintf(format, args...), Where: where})
+}
+
+// fileProblem is one of the configuration file as a whole.
+func (l *loader) fileProblem(where string, err error) {
+	l.problems = append(l.problems, &Problem{Text: err.Error(), Where: where})
 }
 
 // readEnviron takes the variables that are ours.
@@ -244,15 +272,11 @@ func (l *loader) readEnviron(environ []string) {
 
 // apply sets s in c from what was given, or from its default.
 func (l *loader) apply(c *Config, s setting) {
-	if s.NotYet != "" {
-		l.refuse(s)
-		return
-	}
 	value, where, given, ok := l.find(s)
 	switch {
 	case !ok:
 		return
-	case !given && s.required:
+	case !given && s.required && !l.given(s.unless):
 		l.problem(s.Name, "", "it is not set; expected: %s", s.Help)
 		return
 	case !given:
@@ -280,15 +304,6 @@ func each(err error) []error {
 	return []error{err}
 }
 
-// refuse complains about s, whose feature is not built, if it was given.
-func (l *loader) refuse(s setting) {
-	for _, name := range []string{s.Name, s.Name + fileSuffix} {
-		if given, ok := l.values[name]; ok {
-			l.problem(name, given.where, "it is set, but %s; expected: not set", s.NotYet)
-		}
-	}
-}
-
 // find gives the value of s and where it stands. It reports given=false if
 // there is none, and ok=false if there is one that cannot be had, after noting why.
 func (l *loader) find(s setting) (value, where string, given, ok bool) {
@@ -304,6 +319,7 @@ func (l *loader) find(s setting) (value, where string, given, ok bool) {
 			l.problem(s.Name+fileSuffix, path.where, "%s; expected: a readable file that holds the secret", err)
 			return "", "", true, false
 		}
+		l.files[s.Name] = path.value
 		return text, path.where, true, true
 	case hasPlain:
 		return plain.value, plain.where, true, true
@@ -317,14 +333,53 @@ func (l *loader) checkWebhookAuth(c *Config) {
 	if len(c.GitLabWebhookSecrets) > 0 || len(c.GitLabSigningTokens) > 0 {
 		return
 	}
-	for _, name := range []string{webhookSecret, signingToken} {
-		_, plain := l.values[name]
-		_, path := l.values[name+fileSuffix]
-		if plain || path {
-			return
-		}
+	if l.given(webhookSecret) || l.given(signingToken) {
+		return
 	}
 	l.problem(webhookSecret, "", "neither it nor %s is set; expected: at least one, so that only GitLab can send events", signingToken)
+}
+
+// checkSlackAuth wants the one way to know Slack, or the other, unless one was given and has
+// been complained about already.
+func (l *loader) checkSlackAuth(c *Config) {
+	if c.SlackAppToken != "" || c.SlackSigningSecret != "" || l.given(appToken) || l.given(signingSecret) {
+		return
+	}
+	l.problem(signingSecret, "", "neither it nor %s is set; expected: the Slack app's signing secret, or an app-level token for Socket Mode", appToken)
+}
+
+// given reports whether a value of that name was given, right or wrong.
+func (l *loader) given(name string) bool {
+	_, plain := l.values[name]
+	_, path := l.values[name+fileSuffix]
+	return plain || path
+}
+
+// checkOAuth wants all that signing in with GitLab needs, and decides who may read logs.
+func (l *loader) checkOAuth(c *Config) {
+	hasID, hasSecret := l.given(oauthID), l.given(oauthSecret)
+	switch {
+	case hasID && !hasSecret:
+		l.problem(oauthSecret, "", "it is not set, but %s is; expected: both, or none of them", oauthID)
+	case hasSecret && !hasID:
+		l.problem(oauthID, "", "it is not set, but %s is; expected: both, or none of them", oauthSecret)
+	}
+	oauth := hasID || hasSecret
+	if oauth && !l.given(encryptKey) {
+		l.problem(encryptKey, "", "it is not set, but %s is; expected: 32 bytes in base64, for example of `openssl rand -base64 32`", oauthID)
+	}
+	if oauth && !l.given(publicURL) {
+		l.problem(publicURL, "", "it is not set, but %s is; expected: the address to which GitLab sends people back", oauthID)
+	}
+	if c.LogAccess == LogByLogin && !oauth {
+		l.problem(logAccess, l.values[logAccess].where, "it is login, but %s is not set; expected: that too, or link", oauthID)
+	}
+	if c.LogAccess == "" && oauth {
+		c.LogAccess = LogByLogin
+	}
+	if c.LogAccess == "" {
+		c.LogAccess = LogByLink
+	}
 }
 
 // checkRegistry wants a place for images where a cluster is named for builds, unless one was given and has

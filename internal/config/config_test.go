@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -59,7 +60,7 @@ func mustLoad(t *testing.T, environ []string, file string) *Config {
 
 // compare compares configurations as they are, secrets too.
 func compare(a, b any) string {
-	return cmp.Diff(a, b,
+	return cmp.Diff(a, b, cmpopts.IgnoreUnexported(Config{}),
 		cmp.Transformer("revealed", func(s Secret) string { return s.Reveal() }),
 		cmp.Comparer(func(a, b *x509.CertPool) bool {
 			return (a == nil) == (b == nil) && (a == nil || a.Equal(b))
@@ -80,6 +81,7 @@ func TestDefaults(t *testing.T) {
 		GitLabToken:          "glpat-1",
 		GitLabWebhookSecrets: []Secret{"hook"},
 		Admins:               []string{"U01"},
+		HistoryRetention:     365 * 24 * time.Hour,
 		LogRetention:         90 * 24 * time.Hour,
 		LogMaxTotal:          10 << 30,
 		LogAccess:            LogByLink,
@@ -114,6 +116,8 @@ KOVRA_GITLAB_WEBHOOK_SIGNING_TOKEN: whsec_c2Vj
 KOVRA_ENCRYPTION_KEY:
   - a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=
 KOVRA_ADMINS: [U01, workspace-admins, W2]
+KOVRA_GITLAB_OAUTH_CLIENT_ID: client
+KOVRA_GITLAB_OAUTH_CLIENT_SECRET: oauth-secret
 KOVRA_LOG_RETENTION: 36h
 KOVRA_LOG_MAX_TOTAL: 2 TiB
 KOVRA_LOG_ACCESS: Link
@@ -146,9 +150,12 @@ func TestFile(t *testing.T) {
 		GitLabToken:          "glpat-2",
 		GitLabWebhookSecrets: []Secret{"new", "old"},
 		GitLabSigningTokens:  []Secret{"whsec_c2Vj"},
+		OAuthClientID:        "client",
+		OAuthClientSecret:    "oauth-secret",
 		EncryptionKeys:       []Secret{Secret(strings.Repeat("k", 32))},
 		Admins:               []string{"U01", "W2"},
 		WorkspaceAdmins:      true,
+		HistoryRetention:     365 * 24 * time.Hour,
 		LogRetention:         36 * time.Hour,
 		LogMaxTotal:          2 << 40,
 		LogAccess:            LogByLink,
@@ -250,7 +257,10 @@ func TestBadValues(t *testing.T) {
 		{"KOVRA_LOG_RETENTION=1.5d", "is no time"},
 		{"KOVRA_LOG_MAX_TOTAL=99MiB", `"99MiB" is no size between 100MiB and 1024TiB`},
 		{"KOVRA_LOG_MAX_TOTAL=1025TiB", "is no size"},
-		{"KOVRA_LOG_ACCESS=login", "needs signing in with GitLab, which is not built yet; expected for now: link"},
+		{"KOVRA_LOG_ACCESS=login", "it is login, but KOVRA_GITLAB_OAUTH_CLIENT_ID is not set; expected: that too, or link"},
+		{"KOVRA_POLICY=/missing", "no such file"},
+		{"KOVRA_POLICY=a\tb", "control characters"},
+		{"KOVRA_POLICY=" + write(t, "- x\n"), "line 1: it is no mapping"},
 		{"KOVRA_LOG_ACCESS=all", `"all" is no way to read logs`},
 		{"KOVRA_LOG_PATTERNS=/missing", "no such file"},
 		{"KOVRA_LOG_PATTERNS=a\tb", "control characters"},
@@ -286,7 +296,8 @@ func TestBadValues(t *testing.T) {
 		{"KOVRA_LISTEN_FILE=/x", "only secrets may be given as a file"},
 		{"KOVRA_GITLAB_TOKN=hunter2", "perhaps KOVRA_GITLAB_TOKEN"},
 		{"KOVRA_FROBNICATE_THE_WHOLE_BUILDING=1", "no such setting; expected: one of those"},
-		{"KOVRA_SLACK_APP_TOKEN_FILE=/x", "Socket Mode is not built yet"},
+		{"KOVRA_SLACK_APP_TOKEN=xoxb-1", "it is no app-level token"},
+		{"KOVRA_SLACK_APP_TOKEN=xapp-1 ", "has blanks around it"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.entry[:min(len(tt.entry), 60)], func(t *testing.T) {
@@ -325,7 +336,6 @@ func TestBadFiles(t *testing.T) {
 		{"empty entry", "KOVRA_GITLAB_WEBHOOK_SECRET:\n- a\n- ''\n", "KOVRA_GITLAB_WEBHOOK_SECRET: line 3: it is empty"},
 		{"comma in entry", "KOVRA_GITLAB_WEBHOOK_SECRET: ['a,b']\n", "has a comma in it"},
 		{"both", "KOVRA_GITLAB_TOKEN: a\nKOVRA_GITLAB_TOKEN_FILE: b\n", "KOVRA_GITLAB_TOKEN: KOVRA_GITLAB_TOKEN_FILE is set too"},
-		{"not built", "KOVRA_POLICY: p.yaml\n", "KOVRA_POLICY: it is set, but policy files are not built yet; expected: not set (FILE, line 1)"},
 		{"no mapping", "- a\n", "configuration file FILE, line 1: expected a mapping"},
 		{"key is a list", "[a]: b\n", "configuration file FILE, line 1: a key is no text"},
 		{"two documents", "{}\n---\n{}\n", "there is more after it"},
@@ -383,6 +393,25 @@ func TestSigningTokenAlone(t *testing.T) {
 	}
 }
 
+// In Socket Mode nothing is signed.
+func TestAppTokenAlone(t *testing.T) {
+	environ := []string{"KOVRA_SLACK_BOT_TOKEN=x", "KOVRA_GITLAB_TOKEN=x", "KOVRA_GITLAB_WEBHOOK_SECRET=x", "KOVRA_ADMINS=U01"}
+	if c := mustLoad(t, append(environ, "KOVRA_SLACK_APP_TOKEN=xapp-1"), ""); c.SlackAppToken != "xapp-1" || c.SlackSigningSecret != "" {
+		t.Errorf("app token %t, signing secret %t", c.SlackAppToken != "", c.SlackSigningSecret != "")
+	}
+	c := mustLoad(t, append(environ, "KOVRA_SLACK_APP_TOKEN_FILE="+write(t, "xapp-2\n"), "KOVRA_SLACK_SIGNING_SECRET=shh"), "")
+	if c.SlackAppToken != "xapp-2" || c.SlackSigningSecret != "shh" {
+		t.Errorf("both: app token %t, signing secret %t", c.SlackAppToken == "xapp-2", c.SlackSigningSecret == "shh")
+	}
+	if _, err := Load(environ, ""); err == nil || !strings.HasPrefix(err.Error(), "KOVRA_SLACK_SIGNING_SECRET: neither it nor KOVRA_SLACK_APP_TOKEN is set") {
+		t.Errorf("neither: %v", err)
+	}
+	// A token that is wrong is one problem, not two.
+	if _, err := Load(append(environ, "KOVRA_SLACK_APP_TOKEN=xoxb-1"), ""); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("wrong token: %v, want one problem", err)
+	}
+}
+
 // Builds need to know where, and where to put images.
 func TestBuildsOnAndOff(t *testing.T) {
 	kubeconfig := "KOVRA_KUBECONFIG=" + write(t, "apiVersion: v1\n")
@@ -435,13 +464,21 @@ func TestCAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	private, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	path := write(t, "# ours\n"+string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}))+certificate)
 	c := mustLoad(t, required("KOVRA_CA_FILE="+path), "")
 	if _, err := cert.Verify(x509.VerifyOptions{Roots: c.CAPool}); err != nil {
 		t.Errorf("a certificate of the file is not trusted: %v", err)
 	}
 	if c.CAFile != path {
 		t.Errorf("CAFile = %q, want %q", c.CAFile, path)
+	}
+	if string(c.CAPEM) != certificate { // builds see it, and a key that stands beside is none of their business
+		t.Errorf("CAPEM = %q, want %q", c.CAPEM, certificate)
 	}
 }
 
@@ -488,12 +525,12 @@ func TestDescribe(t *testing.T) {
 		}
 		names[s.Name] = true
 	}
-	if len(list) != 35 {
-		t.Errorf("%d settings, want 35", len(list))
+	if len(list) != 36 {
+		t.Errorf("%d settings, want 36", len(list))
 	}
 	for _, s := range settings {
-		if (s.NotYet == "") != (s.set != nil && s.get != nil) {
-			t.Errorf("%s: want it either refused, or read and shown", s.Name)
+		if s.set == nil || s.get == nil {
+			t.Errorf("%s is not read, or not shown", s.Name)
 		}
 	}
 }
@@ -524,6 +561,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("? [a]\n: b\n")
 	f.Add("KOVRA_LOG_RETENTION: 14d\nKOVRA_LOG_MAX_TOTAL: 3gb\nKOVRA_LOG_ACCESS: LINK\nKOVRA_LOG_PATTERNS: " + write(f, goodPatterns) + "\n")
 	f.Add("KOVRA_KUBECONFIG: " + write(f, "x") + "\nKOVRA_REGISTRY: r:5/a__b\nKOVRA_BUILD_CONCURRENCY: 007\nKOVRA_BUILD_TIMEOUT: 1D\n")
+	f.Add(everything + "KOVRA_POLICY: " + write(f, goodPolicy) + "\n")
 	f.Add("KOVRA_LISTN: 1\n--- !!binary x\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		// A file alone, and a file over which the environment has its say.

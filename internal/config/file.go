@@ -19,7 +19,7 @@ const maxFile = 1 << 20
 func (l *loader) readFile(path string) {
 	text, err := readBounded(path)
 	if err != nil {
-		l.problems = append(l.problems, fmt.Errorf("configuration file %s: %w", path, err))
+		l.fileProblem(path, err)
 		return
 	}
 	var doc yaml.Node
@@ -28,7 +28,7 @@ func (l *loader) readFile(path string) {
 	case errors.Is(err, io.EOF):
 		return
 	case err != nil:
-		l.problems = append(l.problems, fmt.Errorf("configuration file %s: %w", path, err))
+		l.fileProblem(path, err)
 		return
 	}
 	top := doc.Content[0]
@@ -36,11 +36,11 @@ func (l *loader) readFile(path string) {
 		return
 	}
 	if top.Kind != yaml.MappingNode {
-		l.problems = append(l.problems, fmt.Errorf("configuration file %s, line %d: expected a mapping of KOVRA_… names to values", path, top.Line))
+		l.fileProblem(fmt.Sprintf("%s, line %d", path, top.Line), errors.New("expected a mapping of KOVRA_… names to values"))
 		return
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		l.problems = append(l.problems, fmt.Errorf("configuration file %s: expected one document, there is more after it", path))
+		l.fileProblem(path, errors.New("expected one document, there is more after it"))
 	}
 	for i := 0; i+1 < len(top.Content); i += 2 {
 		l.readEntry(path, top.Content[i], top.Content[i+1])
@@ -51,7 +51,7 @@ func (l *loader) readFile(path string) {
 func (l *loader) readEntry(path string, key, node *yaml.Node) {
 	name, where := key.Value, fmt.Sprintf("%s, line %d", path, key.Line)
 	if key.Kind != yaml.ScalarNode {
-		l.problems = append(l.problems, fmt.Errorf("configuration file %s: a key is no text; expected: a KOVRA_… name", where))
+		l.fileProblem(where, errors.New("a key is no text; expected: a KOVRA_… name"))
 		return
 	}
 	if !known(name) {

@@ -18,6 +18,12 @@ const (
 	databaseURL   = "KOVRA_DATABASE_URL"
 	kubeconfig    = "KOVRA_KUBECONFIG"
 	registry      = "KOVRA_REGISTRY"
+	logAccess     = "KOVRA_LOG_ACCESS"
+	encryptKey    = "KOVRA_ENCRYPTION_KEY"
+	oauthID       = "KOVRA_GITLAB_OAUTH_CLIENT_ID"
+	oauthSecret   = "KOVRA_GITLAB_OAUTH_CLIENT_SECRET"   //nolint:gosec // the name of a variable, not a secret
+	appToken      = "KOVRA_SLACK_APP_TOKEN"              //nolint:gosec // the name of a variable, not a secret
+	signingSecret = "KOVRA_SLACK_SIGNING_SECRET"         //nolint:gosec // the name of a variable, not a secret
 	webhookSecret = "KOVRA_GITLAB_WEBHOOK_SECRET"        //nolint:gosec // the name of a variable, not a secret
 	signingToken  = "KOVRA_GITLAB_WEBHOOK_SIGNING_TOKEN" //nolint:gosec // the name of a variable, not a secret
 )
@@ -29,13 +35,13 @@ type Setting struct {
 	Secret  bool   // may also be given as Name_FILE; never printed
 	List    bool   // comma-separated, or a list in YAML
 	Help    string // what it is, half a sentence without full stop
-	NotYet  string // not empty: setting it is refused, for this reason
 }
 
 // setting is a Setting and how it is read into and shown from a Config.
 type setting struct {
 	Setting
 	required bool
+	unless   string // the name of a setting with which it is not required
 	// set checks value and stores it. Its error says what is wrong and what is
 	// expected, without the value of a secret.
 	set func(c *Config, value string) error
@@ -52,22 +58,8 @@ func Describe() []Setting {
 	return list
 }
 
-// notYet holds the settings whose feature is not built, and what is missing.
-// They are refused rather than ignored.
-var notYet = []setting{
-	later("KOVRA_SLACK_APP_TOKEN", "app-level token; set: Socket Mode", "Socket Mode is not built yet", Setting{Secret: true}),
-	later("KOVRA_GITLAB_OAUTH_CLIENT_ID", "GitLab OAuth application, for /kovra connect", "signing in with GitLab is not built yet", Setting{}),
-	later("KOVRA_GITLAB_OAUTH_CLIENT_SECRET", "secret of the GitLab OAuth application", "signing in with GitLab is not built yet", Setting{Secret: true}),
-	later("KOVRA_POLICY", "path of the policy file", "policy files are not built yet", Setting{}),
-}
-
-func later(name, help, missing string, s Setting) setting {
-	s.Name, s.Help, s.NotYet = name, help, missing
-	return setting{Setting: s}
-}
-
 // settings are all settings, in the order of the documentation.
-var settings = slices.Concat(serverSettings, peerSettings, keeperSettings, logSettings, buildSettings, notYet)
+var settings = slices.Concat(serverSettings, peerSettings, keeperSettings, logSettings, buildSettings)
 
 var serverSettings = []setting{
 	{
@@ -105,10 +97,14 @@ var peerSettings = []setting{
 		get:      func(c *Config) string { return c.SlackBotToken.Reveal() },
 	},
 	{
-		Setting:  Setting{Name: "KOVRA_SLACK_SIGNING_SECRET", Secret: true, Help: "the Slack app's signing secret"},
-		required: true,
-		set:      func(c *Config, v string) error { return setSecret(&c.SlackSigningSecret, v) },
-		get:      func(c *Config) string { return c.SlackSigningSecret.Reveal() },
+		Setting: Setting{Name: signingSecret, Secret: true, Help: "the Slack app's signing secret; required unless the app token is set"},
+		set:     func(c *Config, v string) error { return setSecret(&c.SlackSigningSecret, v) },
+		get:     func(c *Config) string { return c.SlackSigningSecret.Reveal() },
+	},
+	{
+		Setting: Setting{Name: appToken, Secret: true, Help: "app-level token with connections:write, xapp-…; set: Socket Mode, so that Slack need not reach Kovra"},
+		set:     func(c *Config, v string) error { return setAppToken(&c.SlackAppToken, v) },
+		get:     func(c *Config) string { return c.SlackAppToken.Reveal() },
 	},
 	{
 		Setting: Setting{Name: "KOVRA_SLACK_API_URL", Default: "https://slack.com/api/", Help: "base of the Slack Web API, ends in a slash"},
@@ -136,24 +132,45 @@ var peerSettings = []setting{
 		set:     func(c *Config, v string) error { return setSecrets(&c.GitLabSigningTokens, v, signingKey) },
 		get:     func(c *Config) string { return joinSecrets(c.GitLabSigningTokens) },
 	},
+	{
+		Setting: Setting{Name: oauthID, Help: "application id of a GitLab OAuth application with the scopes api and read_api; with it people act with their own GitLab account"},
+		set:     func(c *Config, v string) error { return setText(&c.OAuthClientID, v) },
+		get:     func(c *Config) string { return c.OAuthClientID },
+	},
+	{
+		Setting: Setting{Name: oauthSecret, Secret: true, Help: "secret of the GitLab OAuth application"},
+		set:     func(c *Config, v string) error { return setSecret(&c.OAuthClientSecret, v) },
+		get:     func(c *Config) string { return c.OAuthClientSecret.Reveal() },
+	},
 }
 
 var keeperSettings = []setting{
 	{
-		Setting: Setting{Name: "KOVRA_ENCRYPTION_KEY", Secret: true, List: true, Help: "32 bytes in base64 that encrypt secrets at rest, several while rotating; without one, a key is generated and kept beside the database"},
+		Setting: Setting{Name: encryptKey, Secret: true, List: true, Help: "32 bytes in base64 that encrypt secrets at rest, several while rotating; required with OAuth, else one is generated and kept beside the database"},
 		set:     func(c *Config, v string) error { return setSecrets(&c.EncryptionKeys, v, encryptionKey) },
 		get:     func(c *Config) string { return joinKeys(c.EncryptionKeys) },
 	},
 	{
-		Setting:  Setting{Name: "KOVRA_ADMINS", List: true, Help: "Slack user ids of the administrators; " + workspaceAdmins + " stands for those of the Slack workspace"},
+		Setting:  Setting{Name: "KOVRA_ADMINS", List: true, Help: "Slack user ids of the administrators; " + workspaceAdmins + " stands for those of the Slack workspace; required without OAuth"},
 		required: true,
+		unless:   oauthID,
 		set:      setAdmins,
 		get:      adminList,
 	},
 	{
-		Setting: Setting{Name: "KOVRA_CA_FILE", Help: "file with further certificate authorities, PEM; HTTPS_PROXY and NO_PROXY are honoured"},
+		Setting: Setting{Name: "KOVRA_POLICY", Help: "YAML file that says who is who and narrows what people may do, see docs/policy.md"},
+		set:     setPolicy,
+		get:     func(c *Config) string { return c.PolicyFile },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_CA_FILE", Help: "file with further certificate authorities, PEM; builds get them too. HTTPS_PROXY and NO_PROXY are honoured"},
 		set:     setCAFile,
 		get:     func(c *Config) string { return c.CAFile },
+	},
+	{
+		Setting: Setting{Name: "KOVRA_HISTORY_RETENTION", Default: "365d", Help: "how long pipelines and builds that have ended, their threads, and what people did are remembered, 7d to 3650d"},
+		set:     func(c *Config, v string) error { return setAge(&c.HistoryRetention, v, 7*day, 3650*day) },
+		get:     func(c *Config) string { return formatAge(c.HistoryRetention) },
 	},
 	{
 		Setting: Setting{Name: "KOVRA_LOG_LEVEL", Default: "info", Help: "least level that is logged: debug, info, warn or error"},
@@ -180,7 +197,7 @@ var logSettings = []setting{
 		get:     func(c *Config) string { return formatSize(c.LogMaxTotal) },
 	},
 	{
-		Setting: Setting{Name: "KOVRA_LOG_ACCESS", Default: string(LogByLink), Help: "who may read logs in the viewer; link: whoever has the link of one"},
+		Setting: Setting{Name: logAccess, Help: "who may read logs in the viewer; link: whoever has the link of one; login: who signs in with GitLab and may see the job there; without it, login with OAuth and link else"},
 		set:     func(c *Config, v string) error { return setLogAccess(&c.LogAccess, v) },
 		get:     func(c *Config) string { return string(c.LogAccess) },
 	},
@@ -244,7 +261,7 @@ var buildSettings = []setting{
 		get:     func(c *Config) string { return c.DeployerAccount },
 	},
 	{
-		Setting: Setting{Name: "KOVRA_CA_CONFIGMAP", Help: "ConfigMap with further certificate authorities for builds, key ca.crt, in the build namespace"},
+		Setting: Setting{Name: "KOVRA_CA_CONFIGMAP", Help: "ConfigMap of your own with the certificate authorities of builds, as files, in the build namespace; without it, those of KOVRA_CA_FILE are put into one"},
 		set:     func(c *Config, v string) error { return setObject(&c.CAConfigMap, v) },
 		get:     func(c *Config) string { return c.CAConfigMap },
 	},

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -181,13 +182,22 @@ func formatAge(d time.Duration) string {
 
 func setLogAccess(to *LogAccess, v string) error {
 	switch a := LogAccess(strings.ToLower(v)); a {
-	case LogByLink:
+	case LogByLink, LogByLogin:
 		*to = a
 		return nil
-	case "login":
-		return errors.New("it is login, but that needs signing in with GitLab, which is not built yet; expected for now: link")
 	}
-	return fmt.Errorf("%q is no way to read logs; expected: link", v)
+	return fmt.Errorf("%q is no way to read logs; expected: link or login", v)
+}
+
+func setText(to *string, v string) error {
+	if strings.TrimSpace(v) != v {
+		return errors.New("it has blanks around it; expected: the value alone")
+	}
+	if err := checkText(v); err != nil {
+		return err
+	}
+	*to = v
+	return nil
 }
 
 func setSecret(to *Secret, v string) error {
@@ -204,6 +214,14 @@ func setSecret(to *Secret, v string) error {
 func setBotToken(to *Secret, v string) error {
 	if strings.HasPrefix(v, "xapp-") {
 		return errors.New("it is an app-level token (xapp-…); expected: the bot token (xoxb-…)")
+	}
+	return setSecret(to, v)
+}
+
+// setAppToken stores an app-level token.
+func setAppToken(to *Secret, v string) error {
+	if !strings.HasPrefix(strings.TrimSpace(v), "xapp-") {
+		return errors.New("it is no app-level token; expected: one that begins with xapp- and has the scope connections:write")
 	}
 	return setSecret(to, v)
 }
@@ -304,8 +322,18 @@ func setCAFile(c *Config, v string) error {
 	if !pool.AppendCertsFromPEM(text) {
 		return fmt.Errorf("%s holds no certificate; %s", v, expected)
 	}
-	c.CAFile, c.CAPool = v, pool
+	c.CAFile, c.CAPool, c.CAPEM = v, pool, certificates(text)
 	return nil
+}
+
+// certificates are those of a PEM file alone: pods of builds see them, and a private key may stand beside.
+func certificates(text []byte) (only []byte) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			only = append(only, pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})...)
+		}
+	}
+	return only
 }
 
 func setLevel(to *slog.Level, v string) error {

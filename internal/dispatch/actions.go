@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -53,6 +54,14 @@ var steps = map[kovra.ActionKind]step{
 	kovra.ActRollBack:     Actions.rollBack,
 	kovra.ActBuildSetting: Actions.buildSetting,
 	kovra.ActResumeDeploy: Actions.resumeDeploy,
+
+	kovra.ActConnect:    Actions.connect,
+	kovra.ActDisconnect: Actions.disconnect,
+	kovra.ActNotify:     Actions.notify,
+	kovra.ActWatch:      Actions.watch,
+	kovra.ActHelp:       Actions.help,
+
+	kovra.ActEnableHooks: Actions.enableHooks,
 }
 
 // Reconcile brings one action nearer to its end.
@@ -62,8 +71,11 @@ func (a Actions) Reconcile(ctx context.Context, id int64) (time.Duration, error)
 		act, err = tx.Action(id)
 		return err
 	})
-	if err != nil || !act.Open() {
+	if err != nil || !act.Open() && act.State != kovra.ActionWaits {
 		return 0, err
+	}
+	if act.State == kovra.ActionWaits {
+		return a.waitOn(ctx, act)
 	}
 	e, after, err := a.attempt(ctx, act)
 	switch {
@@ -71,20 +83,36 @@ func (a Actions) Reconcile(ctx context.Context, id int64) (time.Duration, error)
 		return after, nil
 	case err == nil:
 		return 0, a.finish(ctx, act, e)
-	case mayPass(err) && a.db.Now().Sub(act.CreatedAt) < a.opts.GiveUp:
+	}
+	if kovra.KindOf(err) == kovra.Unconnected {
+		if err = a.wait(ctx, act, err); err == nil {
+			return 0, nil
+		}
+	}
+	switch {
+	case mayPass(err) && a.db.Now().Sub(act.CreatedAt) < a.patience(act):
 		return 0, err
 	case ctx.Err() != nil:
 		return 0, err // we were stopped; the next life goes on
 	}
-	return 0, errors.Join(a.finish(ctx, act, end{State: kovra.ActionFailed, Outcome: kovra.Outcome{
-		Kind: kovra.KindOf(err), Reason: kovra.PublicText(err), Ref: act.Params.Ref,
-	}}), unexpected(err))
+	return 0, errors.Join(a.finish(ctx, act, failed(act, err)), unexpected(err))
+}
+
+// failed is the end of an action that could not be done.
+func failed(act kovra.Action, why error) end {
+	return end{State: kovra.ActionFailed, Outcome: kovra.Outcome{Kind: kovra.KindOf(why), Reason: kovra.PublicText(why), Ref: act.Params.Ref}}
 }
 
 // attempt checks the permission, right before the effect, and takes the step. An
 // effect that was started is followed up even if the person may no longer start it.
 func (a Actions) attempt(ctx context.Context, act kovra.Action) (end, time.Duration, error) {
+	if first, err := a.isTurn(ctx, act); err != nil || !first {
+		return end{}, 0, err
+	}
 	if act.State == kovra.ActionWanted {
+		if err := a.genuine(ctx, act); err != nil {
+			return end{}, 0, err
+		}
 		if err := a.world.Gate.May(ctx, act.By, act.Kind.Permission(), act.App); err != nil {
 			return end{}, 0, err
 		}
@@ -111,9 +139,15 @@ func unexpected(err error) error {
 }
 
 func (a Actions) finish(ctx context.Context, act kovra.Action, e end) error {
-	return a.db.Update(ctx, func(tx *storage.Tx) error {
+	return a.finishIf(ctx, act, e, func(now kovra.Action) bool { return now.Open() })
+}
+
+// finishIf ends an action that is still what it has to be, and counts it.
+func (a Actions) finishIf(ctx context.Context, act kovra.Action, e end, still func(now kovra.Action) bool) error {
+	ended := false
+	err := a.db.Update(ctx, func(tx *storage.Tx) error {
 		now, err := tx.Action(act.ID)
-		if err != nil || !now.Open() {
+		if ended = err == nil && still(now); !ended {
 			return err
 		}
 		if e.also != nil {
@@ -123,6 +157,18 @@ func (a Actions) finish(ctx context.Context, act kovra.Action, e end) error {
 		}
 		return tx.FinishAction(act.ID, e.State, e.Outcome)
 	})
+	if err == nil && ended {
+		a.opts.Counted(act.Kind, e.word())
+	}
+	return err
+}
+
+// word is the end as a word of metrics.
+func (e end) word() string {
+	if e.State == kovra.ActionFailed {
+		return string(cmp.Or(e.Outcome.Kind, kovra.Internal))
+	}
+	return string(e.State)
 }
 
 // project returns the project that the action's app is linked to.

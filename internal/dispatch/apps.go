@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func (a Actions) link(ctx context.Context, act kovra.Action) (end, time.Duration
 	if err := kovra.CheckAppName(act.App); err != nil {
 		return end{}, 0, err
 	}
-	project, err := a.world.Links.Project(ctx, act.Params.Project)
+	hand, project, err := a.linkable(ctx, act)
 	if err != nil {
 		return end{}, 0, err
 	}
@@ -60,19 +61,20 @@ func (a Actions) link(ctx context.Context, act kovra.Action) (end, time.Duration
 	if err != nil {
 		return end{}, 0, err
 	}
-	out := kovra.Outcome{Project: project.Path, URL: project.URL, Existing: len(latest)}
-	hook := a.hook(ctx, project.ID, &project, &out)
-	if kovra.KindOf(hook) == kovra.Unavailable {
-		return end{}, 0, hook
+	out := kovra.Outcome{Project: project.Path, URL: project.URL, Existing: len(latest), As: hand.as()}
+	hook, err := a.hook(ctx, hand, act, project.ID, &out)
+	if err != nil {
+		return end{}, 0, err
 	}
+	project.Hook, project.HookOurs = hook.ID, hook.Ours
 	if act.Channel != "" {
-		if out.Member, err = a.world.Channels.Join(ctx, act.Channel); err != nil {
+		if out.Member, err = a.join(ctx, act); err != nil {
 			return end{}, 0, err
 		}
 	}
 	e := done(out)
 	e.also = func(tx *storage.Tx, out *kovra.Outcome) error { return saveLink(tx, act, project, old, latest, out) }
-	_, _, err = a.dropHook(ctx, act, old, project.ID)
+	_, _, err = a.dropHook(ctx, hand, act, old, project.ID)
 	return e, 0, err
 }
 
@@ -90,42 +92,28 @@ func (a Actions) linkedTo(ctx context.Context, name string) (kovra.Project, erro
 	return p, err
 }
 
-// hook makes the project's webhook or finds it, and records in out what to tell. A
-// refusal is no failure of the link: the hook can be set up by hand.
-func (a Actions) hook(ctx context.Context, id int64, p *kovra.Project, out *kovra.Outcome) error {
-	out.Hook = kovra.HookByHand
-	if a.opts.HookURL == "" {
-		out.HookNote = "KOVRA_PUBLIC_URL is not set, so I cannot tell GitLab where to send its events"
-		return nil
-	}
-	tags, err := a.buildsTags(ctx, id)
+// linkable is the project that the person wants to link, as they see it, and what they act with. With an account of
+// their own they must be Maintainers there, and the bot must be able to read it, too.
+func (a Actions) linkable(ctx context.Context, act kovra.Action) (Hand, kovra.Project, error) {
+	hand, err := a.hand(ctx, act)
 	if err != nil {
-		return err
+		return hand, kovra.Project{}, err
 	}
-	hook, err := a.world.Links.EnsureHook(ctx, id, a.opts.HookURL, tags)
+	p, err := hand.Links.Project(ctx, act.Params.Project)
+	if err != nil || !hand.Own {
+		return hand, p, err
+	}
+	level, err := hand.Links.Level(ctx, p.ID)
 	if err != nil {
-		out.HookNote = kovra.PublicText(err)
-		return err
+		return hand, p, err
 	}
-	p.Hook, p.HookOurs, out.Hook = hook.ID, hook.Ours, kovra.HookFound
-	if hook.Created {
-		out.Hook = kovra.HookCreated
+	if level < maintainer {
+		return hand, p, kovra.Errorf(kovra.Denied, "Only Maintainers of %s may link it, and you are none.", p.Path)
 	}
-	return nil
-}
-
-// buildsTags reports whether an app of the project builds tags.
-func (a Actions) buildsTags(ctx context.Context, project int64) (bool, error) {
-	tags := false
-	err := a.db.Read(ctx, func(tx *storage.Tx) error {
-		apps, err := tx.AppsOfProject(project)
-		for _, app := range apps {
-			s, failed := tx.BuildSettings(app.Name)
-			tags, err = tags || s.Tags != "", errors.Join(err, failed)
-		}
-		return err
-	})
-	return tags, err
+	if _, err = a.world.Links.Project(ctx, strconv.FormatInt(p.ID, 10)); notShown(err) {
+		return hand, p, kovra.Errorf(kovra.Conflict, "The bot's own GitLab user cannot see %s. Add it there as a member, at least as Reporter, and link again.", p.Path)
+	}
+	return hand, p, err
 }
 
 // saveLink writes the link. Pipelines that exist already are listed but get no
@@ -139,6 +127,7 @@ func saveLink(tx *storage.Tx, act kovra.Action, p, old kovra.Project, latest []k
 	if known, err := tx.Project(p.ID); err == nil {
 		p.Watermark, p.ReadAt, p.LinkedAt = known.Watermark, known.ReadAt, known.LinkedAt
 		p.HookOurs = p.HookOurs || known.HookOurs && known.Hook == p.Hook
+		p.Seen = known.Seen
 	} else if kovra.KindOf(err) != kovra.NotFound {
 		return err
 	}
@@ -148,7 +137,9 @@ func saveLink(tx *storage.Tx, act kovra.Action, p, old kovra.Project, latest []k
 	}
 	if len(others) == 0 { // what happened while nobody cared is not made up for
 		p.Watermark, p.ReadAt, p.LinkedAt = watermarkOf(latest), time.Time{}, act.CreatedAt
+		p.Seen = kovra.HookSight{}
 	}
+	p.Seen.At = time.Time{} // it may be another hook now
 	if err := tx.SaveProject(p); err != nil {
 		return err
 	}
@@ -159,6 +150,11 @@ func saveLink(tx *storage.Tx, act kovra.Action, p, old kovra.Project, latest []k
 	app.Project = p.ID
 	if err := tx.SaveApp(app); err != nil {
 		return err
+	}
+	if out.Hook == kovra.HookCreated { // it is looked at soon all the same
+		if err := tx.SawHook(p.ID, kovra.HookSight{Health: kovra.HealthFine}); err != nil {
+			return err
+		}
 	}
 	if err := subscribeFrom(tx, act, floorOf(latest), old.ID == p.ID); err != nil {
 		return err
@@ -192,23 +188,17 @@ func floorOf(latest []kovra.Run) int64 {
 }
 
 // subscribeFrom subscribes the action's channel, and, where the app changes its
-// project, lets all its other channels start anew as well.
+// project, lets all its channels start anew.
 func subscribeFrom(tx *storage.Tx, act kovra.Action, floor int64, same bool) error {
 	subs, err := tx.Subscriptions(storage.SubscriptionQuery{App: act.App})
 	if err != nil {
 		return err
 	}
-	mine := kovra.Subscription{App: act.App, Channel: act.Channel, Floor: floor, CreatedBy: act.By.ID, CreatedAt: act.CreatedAt}
 	for _, s := range subs {
-		if s.Channel == act.Channel {
-			mine = s
-			mine.Paused = ""
-		}
 		if same {
-			continue
+			break
 		}
 		s.Floor = floor
-		mine.Floor = floor
 		if err := tx.SaveSubscription(s); err != nil {
 			return err
 		}
@@ -216,8 +206,27 @@ func subscribeFrom(tx *storage.Tx, act kovra.Action, floor int64, same bool) err
 	if act.Channel == "" {
 		return nil
 	}
-	if act.Params.Broadcast != "" {
-		mine.Broadcast = act.Params.Broadcast
+	here := func(s kovra.Subscription) bool { return s.Channel == act.Channel }
+	if act.Kind == kovra.ActLink && act.Params.Filter.String() == "" && slices.ContainsFunc(subs, here) {
+		return tx.ResumeSubscriptions(act.Channel) // it has chosen what it wants to hear
+	}
+	mine := kovra.Subscription{
+		App: act.App, Channel: act.Channel, Filter: act.Params.Filter, Floor: floor, CreatedBy: act.By.ID, CreatedAt: act.CreatedAt,
+	}
+	for _, s := range subs {
+		if s.Channel != act.Channel || s.ID != act.Params.Subscription && (act.Params.Subscription != 0 || s.Filter.Key() != mine.Filter.Key()) {
+			continue
+		}
+		f := mine.Filter
+		f.Broadcast = cmp.Or(f.Broadcast, s.Filter.Broadcast)
+		mine = s
+		mine.Filter, mine.Paused = f, ""
+		if !same {
+			mine.Floor = floor
+		}
+	}
+	if mine.ID != act.Params.Subscription && act.Params.Subscription != 0 {
+		return kovra.Errorf(kovra.Conflict, "This subscription is gone.")
 	}
 	return tx.SaveSubscription(mine)
 }
@@ -225,7 +234,7 @@ func subscribeFrom(tx *storage.Tx, act kovra.Action, floor int64, same bool) err
 // dropHook takes away the hook that we made when no other app needs it, and reports
 // whether it is gone. Class: by precondition; a hook that is gone already is fine, and one
 // that cannot be taken away is left to its owners, with the reason in note.
-func (a Actions) dropHook(ctx context.Context, act kovra.Action, p kovra.Project, keep int64) (gone bool, note string, err error) {
+func (a Actions) dropHook(ctx context.Context, hand Hand, act kovra.Action, p kovra.Project, keep int64) (gone bool, note string, err error) {
 	if p.ID == 0 || p.ID == keep || !p.HookOurs || p.Hook == 0 {
 		return false, "", nil
 	}
@@ -242,7 +251,7 @@ func (a Actions) dropHook(ctx context.Context, act kovra.Action, p kovra.Project
 			return false, "", nil
 		}
 	}
-	err = a.world.Links.RemoveHook(ctx, p.ID, p.Hook)
+	err = hand.Links.RemoveHook(ctx, p.ID, p.Hook)
 	switch kovra.KindOf(err) {
 	case kovra.NotFound:
 		return true, "", nil
@@ -258,11 +267,15 @@ func (a Actions) unlink(ctx context.Context, act kovra.Action) (end, time.Durati
 	if err != nil {
 		return end{}, 0, err
 	}
-	gone, note, err := a.dropHook(ctx, act, p, 0)
+	hand, err := a.hand(ctx, act)
 	if err != nil {
 		return end{}, 0, err
 	}
-	e := done(kovra.Outcome{Project: p.Path, Hook: kovra.HookKept, Reason: note})
+	gone, note, err := a.dropHook(ctx, hand, act, p, 0)
+	if err != nil {
+		return end{}, 0, err
+	}
+	e := done(kovra.Outcome{Project: p.Path, Hook: kovra.HookKept, Reason: note, As: hand.as()})
 	e.also = func(tx *storage.Tx, out *kovra.Outcome) error { return dropLink(tx, act.App, p, gone, out) }
 	return e, 0, nil
 }
@@ -298,7 +311,11 @@ func (a Actions) deleteApp(ctx context.Context, act kovra.Action) (end, time.Dur
 	if err != nil {
 		return end{}, 0, err
 	}
-	gone, note, err := a.dropHook(ctx, act, p, 0)
+	hand, err := a.hand(ctx, act)
+	if err != nil {
+		return end{}, 0, err
+	}
+	gone, note, err := a.dropHook(ctx, hand, act, p, 0)
 	if err != nil {
 		return end{}, 0, err
 	}
@@ -332,112 +349,49 @@ func (a Actions) subscribe(ctx context.Context, act kovra.Action) (end, time.Dur
 			return end{}, 0, err
 		}
 	}
-	member, err := a.world.Channels.Join(ctx, act.Channel)
+	member, err := a.join(ctx, act)
 	if err != nil {
 		return end{}, 0, err
 	}
-	e := done(kovra.Outcome{Member: member})
-	e.also = func(tx *storage.Tx, _ *kovra.Outcome) error { return subscribeFrom(tx, act, floorOf(latest), true) }
+	out := kovra.Outcome{Member: member}
+	var hook Hook
+	if app.Project != 0 && act.Params.Filter.Relays() {
+		hand, err := a.hand(ctx, act)
+		if err != nil {
+			return end{}, 0, err
+		}
+		if hook, err = a.hook(ctx, hand, act, app.Project, &out); err != nil {
+			return end{}, 0, err
+		}
+	}
+	e := done(out)
+	e.also = func(tx *storage.Tx, _ *kovra.Outcome) error {
+		return errors.Join(saveHook(tx, app.Project, hook), subscribeFrom(tx, act, floorOf(latest), true))
+	}
 	return e, 0, nil
+}
+
+// saveHook remembers a hook that was made anew, so that it is taken away in the end.
+func saveHook(tx *storage.Tx, project int64, hook Hook) error {
+	if hook.ID == 0 {
+		return nil
+	}
+	p, err := tx.Project(project)
+	if err != nil || p.Hook == hook.ID {
+		return ignoreNotFound(err)
+	}
+	p.Hook, p.HookOurs = hook.ID, hook.Ours
+	return tx.SaveProject(p)
 }
 
 func (a Actions) unsubscribe(_ context.Context, act kovra.Action) (end, time.Duration, error) {
 	e := done(kovra.Outcome{})
 	e.also = func(tx *storage.Tx, out *kovra.Outcome) error {
-		had, err := tx.DeleteSubscription(act.App, act.Channel)
-		if err == nil && !had {
+		had, err := tx.DeleteSubscriptions(act.App, act.Channel, act.Params.Subscription)
+		if err == nil && had == 0 {
 			out.Reason = "This channel was not subscribed to " + act.App + "."
 		}
 		return err
 	}
 	return e, 0, nil
-}
-
-// Projects finds what no webhook told.
-type Projects struct{ *Dispatch }
-
-// Projects returns the reconciler of projects; its key is GitLab's project id.
-func (d *Dispatch) Projects() Projects { return Projects{d} }
-
-// overlap is how far a re-read reaches back before the watermark: GitLab's clock and
-// its transactions may be a little behind what it told last time.
-const overlap = 2 * time.Minute
-
-// foldedAtOnce keeps a project with much news from holding up webhooks.
-const foldedAtOnce = 100
-
-// Reconcile re-reads what changed in a project since its watermark, and asks to be
-// called again after Options.Resync. The first pass after a start always reads.
-func (p Projects) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
-	project, linked, err := p.load(ctx, id)
-	if err != nil || !linked {
-		return 0, err
-	}
-	if wait := p.opts.Resync - p.db.Now().Sub(project.ReadAt); wait > 0 && !project.ReadAt.Before(p.born) {
-		return wait, nil
-	}
-	var since time.Time // of a project that had no pipeline when it was linked everything is new
-	if !project.Watermark.IsZero() {
-		since = project.Watermark.Add(-overlap)
-	}
-	runs, upTo, err := p.world.Pipelines.Changed(ctx, id, since)
-	if err != nil {
-		return 0, fmt.Errorf("re-read project %d: %w", id, err)
-	}
-	now, err := p.world.Links.Project(ctx, strconv.FormatInt(id, 10))
-	if err != nil {
-		return 0, fmt.Errorf("re-read project %d: %w", id, err)
-	}
-	if err := p.heads(ctx, id); err != nil {
-		return 0, fmt.Errorf("re-read branches of project %d: %w", id, err)
-	}
-	for some := range slices.Chunk(runs, foldedAtOnce) {
-		if err := p.db.Update(ctx, func(tx *storage.Tx) error { return foldChanged(tx, some) }); err != nil {
-			return 0, fmt.Errorf("fold changes of project %d: %w", id, err)
-		}
-	}
-	err = p.db.Update(ctx, func(tx *storage.Tx) error {
-		project, err := tx.Project(id)
-		if err != nil {
-			return err
-		}
-		project.Path, project.Name, project.URL, project.DefaultBranch = now.Path, now.Name, now.URL, now.DefaultBranch
-		project.ReadAt = p.db.Now()
-		if upTo.After(project.Watermark) {
-			project.Watermark = upTo
-		}
-		return tx.SaveProject(project)
-	})
-	return p.opts.Resync, err
-}
-
-func (p Projects) load(ctx context.Context, id int64) (project kovra.Project, linked bool, err error) {
-	err = p.db.Read(ctx, func(tx *storage.Tx) error {
-		apps, err := tx.AppsOfProject(id)
-		if err != nil || len(apps) == 0 {
-			return err
-		}
-		linked = true
-		project, err = tx.Project(id)
-		return err
-	})
-	return project, linked, err
-}
-
-// foldChanged takes a list of changed pipelines as hints. One that GitLab has
-// touched since it was read is read again, even if its own word is the same.
-func foldChanged(tx *storage.Tx, runs []kovra.Run) error {
-	for _, r := range runs {
-		run, _, err := tx.Observe(kovra.Observation{Run: r})
-		if err != nil {
-			return err
-		}
-		if run.Stale || !r.UpdatedAt.After(run.UpdatedAt) {
-			continue
-		}
-		if err := tx.MarkStale(run.ID); err != nil {
-			return err
-		}
-	}
-	return nil
 }

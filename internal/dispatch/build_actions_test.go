@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -575,5 +576,99 @@ func TestHeadsUnavailable(t *testing.T) {
 	}
 	if p := s.saved(web); !p.ReadAt.IsZero() {
 		t.Error("it counts as read")
+	}
+}
+
+// maintainers may all but what is for administrators of the bot.
+type maintainers struct{}
+
+func (maintainers) May(_ context.Context, _ kovra.Person, need kovra.Permission, _ string) error {
+	if need == kovra.MayOwn {
+		return kovra.Errorf(kovra.Denied, "Only administrators of this bot may do that.")
+	}
+	return nil
+}
+
+// TestAppsDoNotReachForEachOther: a Maintainer of one project takes neither the build secrets nor the Deployment of another app.
+func TestAppsDoNotReachForEachOther(t *testing.T) {
+	s := newShop(t)
+	s.link("api", 8, "C1")
+	s.set("api", func(v *kovra.BuildSettings) {
+		v.Secrets, v.Target = []string{"npm", "api-signing"}, kovra.DeployTarget{Namespace: "shop", Deployment: "api"}
+	})
+	s.set("web", func(v *kovra.BuildSettings) { v.Secrets = []string{"npm"} })
+	tests := []struct {
+		name   string
+		change func(*kovra.BuildSettings)
+		reason string // of the refusal; "": it is done
+	}{
+		{"its secret", func(v *kovra.BuildSettings) { v.Secrets = []string{"npm", "api-signing"} }, "The Secret api-signing is in the settings of another app."},
+		{"its Deployment", func(v *kovra.BuildSettings) {
+			v.Target = kovra.DeployTarget{Namespace: "shop", Deployment: "api"}
+		}, "The Deployment shop/api is in the settings of another app."},
+		{"another container of its Deployment", func(v *kovra.BuildSettings) {
+			v.Target = kovra.DeployTarget{Namespace: "shop", Deployment: "api", Container: "side"}
+		}, "The Deployment shop/api is in the settings of another app."},
+		{"its namespace", func(v *kovra.BuildSettings) { v.Namespace = "api-builds" }, "Only administrators of this bot may do that."},
+		{"its account", func(v *kovra.BuildSettings) { v.ServiceAccount = "api" }, "Only administrators of this bot may do that."},
+		{"its registry", func(v *kovra.BuildSettings) { v.Registry = "reg.example.com/api" }, "Only administrators of this bot may do that."},
+		{"what it shares already", func(v *kovra.BuildSettings) { v.Dockerfile = "Containerfile" }, ""},
+		{"a secret of its own", func(v *kovra.BuildSettings) { v.Secrets = []string{"npm", "web-signing"} }, ""},
+		{"a Deployment of its own", func(v *kovra.BuildSettings) {
+			v.Target = kovra.DeployTarget{Namespace: "shop", Deployment: "web"}
+		}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v := s.settings()
+			tt.change(&v)
+			s.d.world.Gate = maintainers{}
+			a := s.asks(kovra.Action{Kind: kovra.ActBuildSetting, Params: kovra.Params{Settings: &v}})
+			if tt.reason == "" {
+				wantEnd(t, a, kovra.ActionDone, "")
+				return
+			}
+			wantEnd(t, a, kovra.ActionFailed, kovra.Denied)
+			if !strings.HasPrefix(a.Outcome.Reason, tt.reason) {
+				t.Errorf("reason %q, want %q", a.Outcome.Reason, tt.reason)
+			}
+		})
+	}
+	s.d.world.Gate = s.peers // an administrator may
+	v := s.settings()
+	v.Secrets = []string{"npm", "api-signing"}
+	wantEnd(t, s.asks(kovra.Action{Kind: kovra.ActBuildSetting, Params: kovra.Params{Settings: &v}}), kovra.ActionDone, "")
+}
+
+// TestNoTwoAppsHaveOneImage: neither as its image nor as the cache of it, whatever prefixes administrators gave them.
+func TestNoTwoAppsHaveOneImage(t *testing.T) {
+	s := newShop(t)
+	names := []string{"web", "api", "web-cache", "web-api", "team", "a"}
+	for i, name := range names[1:] {
+		s.link(name, int64(20+i), "C1")
+	}
+	prefixes := []string{"reg.example.com", "reg.example.com/web", "reg.example.com/team", "reg.example.com/team/web", "other.example.com:5000/team"}
+	whose := map[string]string{}
+	s.update(func(tx *storage.Tx) error {
+		for _, name := range names {
+			for _, prefix := range prefixes {
+				for _, slash := range []string{"", "/"} {
+					repository, err := s.d.repository(tx, name, prefix+slash)
+					if err != nil {
+						return err
+					}
+					for _, image := range []string{repository, repository + "_cache"} {
+						if owner := whose[image]; owner != "" && owner != name {
+							t.Errorf("%s is the image of %s and of %s", image, owner, name)
+						}
+						whose[image] = name
+					}
+				}
+			}
+		}
+		return nil
+	})
+	if want := 2 * len(names) * len(prefixes); len(whose) != want {
+		t.Errorf("%d images, want %d", len(whose), want)
 	}
 }

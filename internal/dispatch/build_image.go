@@ -106,7 +106,7 @@ func (b Builds) whyNotDeploy(tx *storage.Tx, build *kovra.Build) (string, error)
 	}
 	switch {
 	case s.Paused:
-		return "Not deployed: auto-deploy is paused since a roll back.", nil
+		return "Not deployed: auto-deploy is paused since " + s.PausedSince() + ".", nil
 	case !s.AutoDeploy:
 		return "Not deployed: auto-deploy was switched off meanwhile.", nil
 	case !s.Target.Same(build.Spec.Target):

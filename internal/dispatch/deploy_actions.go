@@ -229,7 +229,7 @@ func pauseDeploy(tx *storage.Tx, app string, paused bool, by kovra.Person) error
 	if err != nil {
 		return err
 	}
-	s.Paused, s.PausedBy = paused, by
+	s.Paused, s.PausedBy, s.PausedByRestore = paused, by, false
 	return tx.SaveBuildSettings(s, head)
 }
 

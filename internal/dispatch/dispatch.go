@@ -4,7 +4,8 @@
 // from wanted to done on a cluster.
 //
 // Its reconcilers are run by loops: [Runs] for pipelines, [Actions] for
-// wishes, [Projects] for what no webhook told, [Logs] for the logs of jobs, [Builds] and [Deployments]
+// wishes, [Projects] for what no webhook told and for how webhooks are, [Token] for the bot's own token, [Notices] for what
+// administrators are told, [Logs] for the logs of jobs, [Builds] and [Deployments]
 // for what runs on the cluster, [StepLogs] for what their steps write. Each gets a key, reads the
 // present from storage, talks to GitLab or the cluster and writes what came of it back. The
 // permission of an action is checked here, right before its effect.
@@ -17,6 +18,8 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"kovra.dev/chatops/internal/joblog"
@@ -49,16 +52,28 @@ type Controls interface {
 type Starts interface {
 	// HighestPipeline is the highest pipeline id of a project; 0 when it has none.
 	HighestPipeline(ctx context.Context, project int64) (int64, error)
-	// FindPipeline looks for one that we started: above an id, on a ref, by the API and our own user.
-	FindPipeline(ctx context.Context, project, above int64, ref string) (id int64, found bool, err error)
+	// FindPipeline looks for one that was started: above an id, on a ref, by the API and a user; "" is the bot's own.
+	FindPipeline(ctx context.Context, project, above int64, ref, user string) (id int64, found bool, err error)
 }
 
 // Links connects projects.
 type Links interface {
 	Project(ctx context.Context, pathOrID string) (kovra.Project, error)
-	// EnsureHook makes or mends the webhook of a project; with tags it sends events of tags too.
-	EnsureHook(ctx context.Context, project int64, url string, tags bool) (Hook, error)
+	// EnsureHook makes or mends the webhook of a project, so that it sends these events beside the usual ones.
+	EnsureHook(ctx context.Context, project int64, url string, also HookEvents) (Hook, error)
 	RemoveHook(ctx context.Context, project, hook int64) error
+	// TestHook has GitLab send a sample by a webhook; nil once we have answered it with 2xx, which switches it on.
+	TestHook(ctx context.Context, project, hook int64) error
+	// Level is the role of whoever asks in a project, GitLab's number: 30 is a Developer, 40 a Maintainer.
+	Level(ctx context.Context, project int64) (int, error)
+}
+
+// maintainer is GitLab's number of that role.
+const maintainer = 40
+
+// HookEvents are what a webhook sends beside pushes, jobs and pipelines.
+type HookEvents struct {
+	Tags, MergeRequests, Notes, Deployments, Releases bool
 }
 
 // Hook is the webhook of a project.
@@ -66,6 +81,39 @@ type Hook struct {
 	ID      int64
 	Created bool // just now
 	Ours    bool // we made it, now or before
+}
+
+// Hands gives what people act with.
+type Hands interface {
+	// As returns GitLab as the person may use it: with their own account where people connect one, else the bot's.
+	// The error is Unconnected when they must connect theirs first.
+	As(ctx context.Context, p kovra.Person) (Hand, error)
+	// Lost tells that GitLab accepts the person's account no more: it is forgotten, and they must connect again.
+	Lost(ctx context.Context, p kovra.Person) error
+}
+
+// Hand is what one person acts with.
+type Hand struct {
+	Controls Controls
+	Links    Links
+	User     kovra.GitLabUser // whose account it is
+	Own      bool             // it is the person's, not the bot's
+}
+
+// People finds out who somebody of GitLab is in Slack.
+type People interface {
+	// Match looks for the Slack user; a Match without one means that there is none. Errors are Unavailable.
+	Match(ctx context.Context, u kovra.GitLabUser) (kovra.Match, error)
+	// Disconnect takes a person's tokens back at GitLab, and forgets them. It reports whether there were any.
+	Disconnect(ctx context.Context, slackUser string) (bool, error)
+}
+
+// Comments reads and writes in merge requests.
+type Comments interface {
+	// Comment is who wrote a comment, and what stands in it now.
+	Comment(ctx context.Context, project, mr, note int64) (by kovra.GitLabUser, text string, err error)
+	// ReplyNote answers in a discussion. Its end may be Unclear: then it is not tried again.
+	ReplyNote(ctx context.Context, project, mr int64, discussion, text string) error
 }
 
 // Commits looks up single commits.
@@ -94,6 +142,13 @@ type World struct {
 	Links     Links
 	Gate      Gate
 	Channels  Channels
+	Hands     Hands
+	People    People
+	Comments  Comments
+	// Hooks and Self are asked how GitLab sees us, Admins who is told; nil: nobody looks, and nobody is told.
+	Hooks  Hooks
+	Self   Self
+	Admins Administrators
 
 	// Cluster is nil where no cluster is configured: builds are off then. The other
 	// three are set where it is.
@@ -107,6 +162,9 @@ type World struct {
 type Options struct {
 	HookURL string // where GitLab's webhooks shall go; "": nobody knows, so none is made
 	Log     *slog.Logger
+	// Counted, if set, is told how every action ended, for metrics: done, asks, or, where it failed, the kind of the error.
+	// It is called concurrently and must not block.
+	Counted func(kind kovra.ActionKind, outcome string)
 
 	Settle  time.Duration // how long a run must be quiet before a doubt is cleared; 500 ms
 	Resync  time.Duration // between two re-reads of a project; 4 min
@@ -141,6 +199,9 @@ func (o Options) withDefaults() Options {
 	set(&o.LookPending, 10*time.Second)
 	set(&o.Notice, 30*time.Second)
 	set(&o.Tail, 5*time.Second)
+	if o.Counted == nil {
+		o.Counted = func(kovra.ActionKind, string) {}
+	}
 	o.BuildsAtOnce = cmp.Or(max(o.BuildsAtOnce, 0), 4)
 	return o
 }
@@ -153,12 +214,23 @@ type Dispatch struct {
 	opts  Options
 	born  time.Time // what was read before may miss what came while nobody was there
 
-	following *followed
+	following  *followed
+	entered    entered
+	knocks     *knocks
+	enabling   sync.Mutex  // of all webhooks
+	tokenDoubt atomic.Bool // GitLab did not accept the bot's token somewhere
+	tokenNew   atomic.Bool // it is another one now
 }
 
 // New returns a dispatcher; it does nothing until its reconcilers are run.
 func New(db *storage.DB, logs *storage.Logs, world World, o Options) *Dispatch {
-	return &Dispatch{db: db, logs: logs, world: world, opts: o.withDefaults(), born: db.Now(), following: newFollowed()}
+	return &Dispatch{db: db, logs: logs, world: world, opts: o.withDefaults(), born: db.Now(), following: newFollowed(), knocks: newKnocks()}
+}
+
+// beforeStart reports whether something was last seen in a life of the program before this one. A clock that was set back to before
+// the start cannot tell it, and would say so for ever: then it is not.
+func (d *Dispatch) beforeStart(at time.Time) bool {
+	return at.Before(d.born) && !d.db.Now().Before(d.born)
 }
 
 // reread asks GitLab what a pipeline really looks like and folds the answer.

@@ -130,7 +130,7 @@ func (w *world) RetryJob(context.Context, int64, int64) error       { w.call("re
 func (w *world) PlayJob(context.Context, int64, int64) error        { w.call("play"); return nil }
 
 func (w *world) HighestPipeline(context.Context, int64) (int64, error) { return 0, nil }
-func (w *world) FindPipeline(context.Context, int64, int64, string) (int64, bool, error) {
+func (w *world) FindPipeline(context.Context, int64, int64, string, string) (int64, bool, error) {
 	return 0, false, nil
 }
 
@@ -138,7 +138,9 @@ func (w *world) Project(context.Context, string) (kovra.Project, error) {
 	return kovra.Project{ID: web, Path: "group/web", DefaultBranch: "main"}, nil
 }
 
-func (w *world) EnsureHook(context.Context, int64, string, bool) (Hook, error) {
+func (w *world) Level(context.Context, int64) (int, error) { return 50, nil }
+
+func (w *world) EnsureHook(context.Context, int64, string, HookEvents) (Hook, error) {
 	if w.hook == nil {
 		return Hook{ID: 1, Created: true, Ours: true}, nil
 	}
@@ -147,8 +149,10 @@ func (w *world) EnsureHook(context.Context, int64, string, bool) (Hook, error) {
 
 func (w *world) RemoveHook(context.Context, int64, int64) error { w.call("unhook"); return w.unhook }
 
+func (w *world) TestHook(context.Context, int64, int64) error { w.call("test"); return nil }
+
 func (w *world) May(_ context.Context, _ kovra.Person, need kovra.Permission, _ string) error {
-	if need == kovra.MayAdmin && w.gate == nil && w.member {
+	if need.Level() == kovra.MayAdmin && w.gate == nil && w.member {
 		return kovra.Errorf(kovra.Denied, "Only administrators may.")
 	}
 	return w.gate

@@ -141,13 +141,13 @@ func TestLinkAgain(t *testing.T) {
 	p.latest = []kovra.Run{{Project: web, Remote: 40, Status: kovra.Running}}
 	p.later(time.Hour)
 	again := linkWeb
-	again.Params.Broadcast = kovra.BroadcastAll
+	again.Params.Filter.Broadcast = kovra.BroadcastAll
 	a := p.act(again)
 	wantEnd(t, a, kovra.ActionDone, "")
 	if a.Outcome.Created || a.Outcome.Hook != kovra.HookFound {
 		t.Errorf("outcome %+v", a.Outcome)
 	}
-	if s := p.subscriptions("web")["C1"]; s.Floor != 12 || s.Paused != "" || s.Broadcast != kovra.BroadcastAll {
+	if s := p.subscriptions("web")["C1"]; s.Floor != 12 || s.Paused != "" || s.Filter.Broadcast != kovra.BroadcastAll {
 		t.Errorf("subscription %+v", s)
 	}
 	if k := p.saved(web); !k.HookOurs || !k.LinkedAt.Equal(morning) {
@@ -327,18 +327,18 @@ func TestCreateApp(t *testing.T) {
 
 func TestSubscribe(t *testing.T) {
 	p := newPeers(t)
-	subscribe := kovra.Action{Kind: kovra.ActSubscribe, App: "web", Channel: "C2", Params: kovra.Params{Broadcast: kovra.BroadcastOff}}
+	subscribe := kovra.Action{Kind: kovra.ActSubscribe, App: "web", Channel: "C2", Params: kovra.Params{Filter: kovra.Filter{Broadcast: kovra.BroadcastOff}}}
 	wantEnd(t, p.act(subscribe), kovra.ActionFailed, kovra.NotFound)
 	p.act(linkWeb)
 	p.latest = []kovra.Run{{Project: web, Remote: 30, Status: kovra.Success}}
 	wantEnd(t, p.act(subscribe), kovra.ActionDone, "")
-	if s := p.subscriptions("web")["C2"]; s.Floor != 30 || s.Broadcast != kovra.BroadcastOff {
+	if s := p.subscriptions("web")["C2"]; s.Floor != 30 || s.Filter.Broadcast != kovra.BroadcastOff {
 		t.Errorf("subscription %+v", s)
 	}
 	p.latest = []kovra.Run{{Project: web, Remote: 50, Status: kovra.Success}}
-	subscribe.Params.Broadcast = ""
+	subscribe.Params.Filter.Broadcast = ""
 	p.act(subscribe)
-	if s := p.subscriptions("web")["C2"]; s.Floor != 30 || s.Broadcast != kovra.BroadcastOff {
+	if s := p.subscriptions("web")["C2"]; s.Floor != 30 || s.Filter.Broadcast != kovra.BroadcastOff {
 		t.Errorf("after the second time: %+v", s)
 	}
 	p.newest = func() ([]kovra.Run, error) { return nil, errGone }
@@ -356,5 +356,17 @@ func TestUnsubscribe(t *testing.T) {
 	}
 	if a := p.act(unsubscribe); a.State != kovra.ActionDone || a.Outcome.Reason != "This channel was not subscribed to web." {
 		t.Errorf("state %q, outcome %+v", a.State, a.Outcome)
+	}
+}
+
+// TestSubscribeRemembersANewHook: relays have the webhook looked after, and one that was made anew is ours to take away.
+func TestSubscribeRemembersANewHook(t *testing.T) {
+	p := newPeers(t)
+	p.act(linkWeb)
+	p.hook = func() (Hook, error) { return Hook{ID: 2, Created: true, Ours: true}, nil }
+	relays := kovra.Params{Filter: kovra.Filter{Topics: []kovra.Topic{kovra.TopicTags}}}
+	wantEnd(t, p.act(kovra.Action{Kind: kovra.ActSubscribe, App: "web", Channel: "C1", Params: relays}), kovra.ActionDone, "")
+	if k := p.saved(web); k.Hook != 2 || !k.HookOurs {
+		t.Errorf("project %+v, want the new hook", k)
 	}
 }

@@ -91,7 +91,7 @@ func (p *peers) HighestPipeline(context.Context, int64) (int64, error) {
 	return p.highest()
 }
 
-func (p *peers) FindPipeline(_ context.Context, _, above int64, _ string) (int64, bool, error) {
+func (p *peers) FindPipeline(_ context.Context, _, above int64, _, _ string) (int64, bool, error) {
 	p.call("find")
 	if p.find == nil {
 		return 0, false, nil

@@ -28,6 +28,11 @@ func (a Actions) run(ctx context.Context, act kovra.Action) (end, time.Duration,
 	if act.State == kovra.ActionTried {
 		return a.adopt(ctx, act, p)
 	}
+	hand, err := a.hand(ctx, act)
+	if err != nil {
+		return end{}, 0, err
+	}
+	act.Params.As = hand.as()
 	vars, err := a.variables(ctx, act)
 	if err != nil {
 		return end{}, 0, err
@@ -39,9 +44,9 @@ func (a Actions) run(ctx context.Context, act kovra.Action) (end, time.Duration,
 	if first, err := a.intend(ctx, act, p.ID); err != nil || !first {
 		return end{}, lookEvery, err
 	}
-	id, url, err := a.world.Controls.CreatePipeline(ctx, p.ID, act.Params.Ref, vars, act.Params.Inputs)
+	id, url, err := hand.Controls.CreatePipeline(ctx, p.ID, act.Params.Ref, vars, act.Params.Inputs)
 	switch kovra.KindOf(err) {
-	case kovra.Unavailable:
+	case kovra.Unavailable, kovra.Unconnected:
 		return end{}, 0, a.untried(ctx, act, err)
 	case kovra.Unclear:
 		return end{}, lookEvery, nil
@@ -106,7 +111,7 @@ func (a Actions) variables(ctx context.Context, act kovra.Action) ([]kovra.Varia
 func (a Actions) adopt(ctx context.Context, act kovra.Action, p kovra.Project) (end, time.Duration, error) {
 	above := act.Params.Floor
 	for {
-		id, found, err := a.world.Starts.FindPipeline(ctx, p.ID, above, act.Params.Ref)
+		id, found, err := a.world.Starts.FindPipeline(ctx, p.ID, above, act.Params.Ref, act.Params.As)
 		if err != nil {
 			return end{}, 0, err
 		}
@@ -122,7 +127,7 @@ func (a Actions) adopt(ctx context.Context, act kovra.Action, p kovra.Project) (
 		}
 		above = id
 	}
-	if a.db.Now().Sub(act.TriedAt) < a.opts.LookFor {
+	if kovra.Left(act.TriedAt, a.opts.LookFor, a.db.Now()) > 0 {
 		return end{}, lookEvery, nil
 	}
 	return end{}, 0, kovra.Errorf(kovra.Conflict,
@@ -149,7 +154,7 @@ func (a Actions) startedByAnother(ctx context.Context, project, pipeline, act in
 // started records the new pipeline together with the end of the action, so that its
 // thread appears at once; everything else about it is read from GitLab.
 func started(act kovra.Action, p kovra.Project, id int64, url string) end {
-	e := done(kovra.Outcome{Remote: id, URL: url, Ref: act.Params.Ref})
+	e := done(kovra.Outcome{Remote: id, URL: url, Ref: act.Params.Ref, As: act.Params.As})
 	e.also = func(tx *storage.Tx, out *kovra.Outcome) error {
 		run, _, err := tx.Observe(kovra.Observation{Run: kovra.Run{
 			Project: p.ID, Remote: id, Ref: act.Params.Ref, Status: kovra.Created, URL: url, Source: "api",
@@ -201,26 +206,37 @@ func (a Actions) fresh(ctx context.Context, act kovra.Action) (kovra.Run, []kovr
 // precondition. It acts only if GitLab's present state still asks for it, and
 // after an unclear end the state tells whether it was done.
 func (a Actions) control(ctx context.Context, act kovra.Action, already, possible func(kovra.Run, []kovra.Job) bool,
-	do func(kovra.Run) error,
+	do func(Controls, kovra.Run) error,
 ) (end, time.Duration, error) {
 	run, jobs, err := a.fresh(ctx, act)
 	if err != nil {
 		return end{}, 0, err
 	}
-	out := kovra.Outcome{Remote: run.Remote, URL: run.URL, Run: run.ID}
+	out := kovra.Outcome{Remote: run.Remote, URL: run.URL, Run: run.ID, As: act.Params.As}
 	if act.State == kovra.ActionTried && already(run, jobs) {
-		return done(out), 0, nil
+		return done(out), 0, nil // whether its person has an account still or not
 	}
+	hand, err := a.hand(ctx, act)
+	if kovra.KindOf(err) == kovra.Unconnected {
+		return end{}, 0, a.untried(ctx, act, err)
+	}
+	if err != nil {
+		return end{}, 0, err
+	}
+	act.Params.As, out.As = hand.as(), hand.as()
 	if !possible(run, jobs) {
 		return end{}, 0, kovra.Errorf(kovra.Conflict, "%s", notNow(act, run, jobs))
 	}
 	if err := a.db.Update(ctx, func(tx *storage.Tx) error { return tx.TryAction(act.ID, act.Params) }); err != nil {
 		return end{}, 0, err
 	}
-	if err := do(run); kovra.KindOf(err) == kovra.Unavailable {
+	switch err := do(hand.Controls, run); kovra.KindOf(err) {
+	case kovra.Unavailable, kovra.Unconnected:
 		return end{}, 0, a.untried(ctx, act, err)
-	} else if err != nil {
-		return end{}, 0, err
+	default:
+		if err != nil {
+			return end{}, 0, err
+		}
 	}
 	if act.Kind == kovra.ActRetry || act.Kind == kovra.ActRetryJob {
 		out.Moved = a.moved(ctx, run)
@@ -250,8 +266,8 @@ func (a Actions) retry(ctx context.Context, act kovra.Action) (end, time.Duratio
 	possible := func(run kovra.Run, jobs []kovra.Job) bool {
 		return run.Status.CanRetry() && !succeeded(act.Params.Jobs, jobs)
 	}
-	return a.control(ctx, act, already, possible, func(run kovra.Run) error {
-		return a.world.Controls.RetryPipeline(ctx, run.Project, run.Remote)
+	return a.control(ctx, act, already, possible, func(c Controls, run kovra.Run) error {
+		return c.RetryPipeline(ctx, run.Project, run.Remote)
 	})
 }
 
@@ -279,8 +295,8 @@ func byID(jobs []kovra.Job, id int64) (kovra.Job, bool) {
 func (a Actions) cancel(ctx context.Context, act kovra.Action) (end, time.Duration, error) {
 	already := func(run kovra.Run, _ []kovra.Job) bool { return !run.Status.CanCancel() }
 	possible := func(run kovra.Run, _ []kovra.Job) bool { return run.Status.CanCancel() }
-	return a.control(ctx, act, already, possible, func(run kovra.Run) error {
-		return a.world.Controls.CancelPipeline(ctx, run.Project, run.Remote)
+	return a.control(ctx, act, already, possible, func(c Controls, run kovra.Run) error {
+		return c.CancelPipeline(ctx, run.Project, run.Remote)
 	})
 }
 
@@ -290,8 +306,8 @@ func (a Actions) retryJob(ctx context.Context, act kovra.Action) (end, time.Dura
 		j, ok := byID(jobs, act.Job)
 		return ok && j.Status.CanRetry() && !succeeded([]int64{act.Job}, jobs)
 	}
-	return a.control(ctx, act, already, possible, func(run kovra.Run) error {
-		return a.world.Controls.RetryJob(ctx, run.Project, act.Job)
+	return a.control(ctx, act, already, possible, func(c Controls, run kovra.Run) error {
+		return c.RetryJob(ctx, run.Project, act.Job)
 	})
 }
 
@@ -301,8 +317,8 @@ func (a Actions) play(ctx context.Context, act kovra.Action) (end, time.Duration
 		return ok && j.Status == kovra.Manual
 	}
 	already := func(run kovra.Run, jobs []kovra.Job) bool { return !possible(run, jobs) }
-	return a.control(ctx, act, already, possible, func(run kovra.Run) error {
-		return a.world.Controls.PlayJob(ctx, run.Project, act.Job)
+	return a.control(ctx, act, already, possible, func(c Controls, run kovra.Run) error {
+		return c.PlayJob(ctx, run.Project, act.Job)
 	})
 }
 

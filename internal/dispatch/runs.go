@@ -43,6 +43,9 @@ func (r Runs) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
 		return 0, r.leave(ctx, s.run)
 	}
 	r.hasten(ctx, s.run)
+	if err := r.match(ctx, s.run); err != nil {
+		return 0, err
+	}
 	var after time.Duration
 	if s.run.WantsRead() || len(s.failed) > 0 {
 		if wait := r.settle(s.run); wait > 0 {
@@ -143,7 +146,7 @@ func (r Runs) settle(run kovra.Run) time.Duration {
 	if run.DrivenVersion == 0 || run.Version-run.DrivenVersion > burst {
 		return 0
 	}
-	return r.opts.Settle - r.db.Now().Sub(run.ObservedAt)
+	return kovra.Left(run.ObservedAt, r.opts.Settle, r.db.Now())
 }
 
 // readOrForget re-reads a run. One that GitLab no longer has stays as it is, and is

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,11 +22,19 @@ func (a Actions) buildSetting(ctx context.Context, act kovra.Action) (end, time.
 		return end{}, 0, kovra.Errorf(kovra.Invalid, "No settings were given.")
 	}
 	s := *act.Params.Settings
-	s.App, s.Paused, s.PausedBy = act.App, stored.Paused, stored.PausedBy
+	s.App, s.Paused, s.PausedBy, s.PausedByRestore = act.App, stored.Paused, stored.PausedBy, stored.PausedByRestore
 	if err := unchanged(stored, *act.Params.Settings); err != nil {
 		return end{}, 0, err
 	}
 	if err := checked(s); err != nil {
+		return end{}, 0, err
+	}
+	if tenancy(s) != tenancy(stored) {
+		if err := a.world.Gate.May(ctx, act.By, kovra.MayOwn, act.App); err != nil {
+			return end{}, 0, err
+		}
+	}
+	if err := a.mayReach(ctx, act, stored, s); err != nil {
 		return end{}, 0, err
 	}
 	changes := s.Changes(stored)
@@ -40,7 +49,7 @@ func (a Actions) buildSetting(ctx context.Context, act kovra.Action) (end, time.
 	if note != "" {
 		notes = append(notes, note)
 	}
-	if note, err = a.hearTags(ctx, stored, s); err != nil {
+	if note, err = a.hearTags(ctx, act, stored, s); err != nil {
 		return end{}, 0, err
 	}
 	if note != "" {
@@ -60,10 +69,61 @@ func (a Actions) buildSetting(ctx context.Context, act kovra.Action) (end, time.
 				return err
 			}
 		}
-		s.Paused, s.PausedBy, s.ChangedBy, s.ChangedAt = now.Paused, now.PausedBy, act.By, a.db.Now()
+		s.Paused, s.PausedBy, s.PausedByRestore = now.Paused, now.PausedBy, now.PausedByRestore
+		s.ChangedBy, s.ChangedAt = act.By, a.db.Now()
 		return tx.SaveBuildSettings(s, head)
 	}
 	return e, 0, a.free(ctx, s)
+}
+
+// tenancy is what only an administrator may give to an app.
+func tenancy(s kovra.BuildSettings) [3]string {
+	return [...]string{s.Namespace, s.ServiceAccount, s.Registry}
+}
+
+// mayReach lets only administrators have an app reach for what the settings of another app name already: whoever writes a
+// Dockerfile reads its build secrets, and whoever deploys replaces what runs.
+func (a Actions) mayReach(ctx context.Context, act kovra.Action, stored, s kovra.BuildSettings) error {
+	var what string
+	err := a.db.Read(ctx, func(tx *storage.Tx) (err error) {
+		what, err = reaches(tx, stored, s)
+		return err
+	})
+	if err != nil || what == "" {
+		return err
+	}
+	err = a.world.Gate.May(ctx, act.By, kovra.MayOwn, act.App)
+	if kovra.KindOf(err) == kovra.Denied && err != nil {
+		return &kovra.Error{Kind: kovra.Denied, Public: what + " is in the settings of another app. " + kovra.PublicText(err), Err: err}
+	}
+	return err
+}
+
+// reaches names what is new in the settings and another app's already; "": nothing.
+func reaches(tx *storage.Tx, stored, s kovra.BuildSettings) (string, error) {
+	apps, err := tx.Apps()
+	if err != nil {
+		return "", err
+	}
+	for _, app := range apps {
+		if app.Name == s.App {
+			continue
+		}
+		o, err := tx.BuildSettings(app.Name)
+		if err != nil {
+			return "", err
+		}
+		if !s.Target.IsZero() && s.Target.Same(o.Target) && !s.Target.Same(stored.Target) {
+			return "The Deployment " + s.Target.Namespace + "/" + s.Target.Deployment, nil
+		}
+		for _, name := range s.Secrets {
+			had := slices.Contains(stored.Secrets, name) && s.Namespace == stored.Namespace
+			if o.Namespace == s.Namespace && slices.Contains(o.Secrets, name) && !had {
+				return "The Secret " + name, nil
+			}
+		}
+	}
+	return "", nil
 }
 
 // unchanged refuses settings that were changed since they were shown.
@@ -121,7 +181,7 @@ func (a Actions) newHead(ctx context.Context, app string, old, s kovra.BuildSett
 }
 
 // hearTags has GitLab tell of tags where they are built from now on. Class: by precondition, as every hook.
-func (a Actions) hearTags(ctx context.Context, old, s kovra.BuildSettings) (note string, err error) {
+func (a Actions) hearTags(ctx context.Context, act kovra.Action, old, s kovra.BuildSettings) (note string, err error) {
 	if s.Tags == "" || old.Tags != "" || a.opts.HookURL == "" {
 		return "", nil
 	}
@@ -129,7 +189,17 @@ func (a Actions) hearTags(ctx context.Context, old, s kovra.BuildSettings) (note
 	if err != nil || p.ID == 0 {
 		return "", err
 	}
-	if _, err = a.world.Links.EnsureHook(ctx, p.ID, a.opts.HookURL, true); err != nil && kovra.KindOf(err) != kovra.Unavailable {
+	hand, err := a.hand(ctx, act)
+	if err != nil {
+		return "", err
+	}
+	events, err := a.events(ctx, act, p.ID)
+	if err != nil {
+		return "", err
+	}
+	events.Tags = true
+	_, err = hand.Links.EnsureHook(ctx, p.ID, a.opts.HookURL, events)
+	if kind := kovra.KindOf(err); err != nil && kind != kovra.Unavailable && kind != kovra.Unconnected {
 		return "GitLab could not be told to send events of tags: " + kovra.PublicText(err), nil
 	}
 	return "", err

@@ -38,7 +38,7 @@ func (c *Client) CreatePipeline(ctx context.Context, projectID int64, ref string
 		return c.gl.Pipelines.CreatePipeline(projectID, opt, o)
 	})
 	if err != nil {
-		return 0, "", explainVariables(err, len(vars) > 0)
+		return 0, "", c.explainVariables(err, len(vars) > 0)
 	}
 	if p.ID == 0 {
 		return 0, "", c.broken(what, errors.New("no id in the answer"), true, true)
@@ -48,13 +48,13 @@ func (c *Client) CreatePipeline(ctx context.Context, projectID int64, ref string
 
 // explainVariables names the setting behind GitLab's refusal of variables, which is
 // its default for new projects.
-func explainVariables(err error, given bool) error {
+func (c *Client) explainVariables(err error, given bool) error {
 	if !given || !refusalSays(err, "pipeline variables", http.StatusBadRequest, http.StatusForbidden, http.StatusUnprocessableEntity) {
 		return err
 	}
 	return &kovra.Error{
 		Kind: kovra.Invalid,
-		Public: "GitLab does not let the bot set variables in this project. The project's setting decides: " +
+		Public: "GitLab does not let " + c.who() + " set variables in this project. The project's setting decides: " +
 			`Settings > CI/CD > Variables > "Minimum role to use pipeline variables". ` +
 			"Pipelines that declare inputs (spec:inputs) need no such right: use input:NAME=VALUE instead.",
 		Err: err,

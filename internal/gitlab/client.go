@@ -2,6 +2,7 @@ package gitlab
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
+	"golang.org/x/oauth2"
 	"golang.org/x/time/rate"
 
 	"kovra.dev/chatops/internal/kovra"
@@ -29,12 +31,15 @@ const (
 	rememberedCommits = 1024
 	rememberedParents = 1024
 	rememberedRefs    = 1024
+	rememberedPeople  = 1024
 )
 
 // Options say which GitLab to speak to and as whom.
 type Options struct {
-	URL   string       // base URL, https://gitlab.com or with a path below it
-	Token string       // of the bot user; sent as PRIVATE-TOKEN
+	URL string // base URL, https://gitlab.com or with a path below it
+	// Token is the token of the bot user, sent as PRIVATE-TOKEN. It is asked for before each call, so that it may change.
+	Token func() string
+	OAuth bool         // Token is a person's access token
 	HTTP  *http.Client // its transport is used; nil: the default transport
 	Log   *slog.Logger // nil: nothing is logged
 	Now   func() time.Time
@@ -48,7 +53,8 @@ type Client struct {
 	gl      *gl.Client
 	http    *http.Client
 	base    *url.URL // without a slash at the end
-	token   string
+	token   func() string
+	person  bool // it speaks as a person, not as the bot
 	log     *slog.Logger
 	now     func() time.Time
 	timeout time.Duration
@@ -57,9 +63,18 @@ type Client struct {
 	parents *memory[pipelineKey, kovra.Parent]
 	refs    *memory[refKey, branch]
 
+	wait   *wait
+	people *memory[[sha256.Size]byte, *wait] // the waits of those whose token was used, by its digest
+
+	mu sync.Mutex
+	me kovra.GitLabUser // zero until known
+	my string           // the token that me belongs to: that of a group's new token is another user
+}
+
+// wait is how long one user's calls are held back.
+type wait struct {
 	mu    sync.Mutex
-	me    kovra.GitLabUser // zero until known
-	until time.Time        // GitLab asked us to ask nothing before
+	until time.Time // GitLab asked us to ask nothing before
 }
 
 // New checks the options and makes a client; it calls nobody. The error is of kind
@@ -69,14 +84,20 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.TrimSpace(o.Token) == "" {
+	if o.Token == nil || strings.TrimSpace(o.Token()) == "" {
 		return nil, kovra.Errorf(kovra.Invalid, "The GitLab token is empty.")
 	}
+	return build(o, base, httpClient(o.HTTP, base))
+}
+
+// build makes a client of checked options over the HTTP client that [httpClient] made.
+func build(o Options, base *url.URL, over *http.Client) (*Client, error) {
 	c := &Client{
-		base: base, token: o.Token, log: o.Log, now: o.Now, timeout: o.Timeout,
+		base: base, http: over, token: o.Token, person: o.OAuth, log: o.Log, now: o.Now, timeout: o.Timeout, wait: &wait{},
 		commits: newMemory[commitKey, commit](rememberedCommits),
 		parents: newMemory[pipelineKey, kovra.Parent](rememberedParents),
 		refs:    newMemory[refKey, branch](rememberedRefs),
+		people:  newMemory[[sha256.Size]byte, *wait](rememberedPeople),
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -87,8 +108,8 @@ func New(o Options) (*Client, error) {
 	if c.timeout <= 0 {
 		c.timeout = defaultTimeout
 	}
-	c.http = httpClient(o.HTTP, base)
-	c.gl, err = gl.NewClient(o.Token,
+	var err error
+	c.gl, err = libraryClient(o,
 		gl.WithBaseURL(base.String()),
 		gl.WithHTTPClient(c.http),
 		gl.WithUserAgent("kovra"),
@@ -104,6 +125,25 @@ func New(o Options) (*Client, error) {
 		return nil, &kovra.Error{Kind: kovra.Invalid, Public: "The GitLab URL cannot be used.", Err: err}
 	}
 	return c, nil
+}
+
+// libraryClient makes the library's client for the kind of token.
+func libraryClient(o Options, options ...gl.ClientOptionFunc) (*gl.Client, error) {
+	if o.OAuth {
+		return gl.NewAuthSourceClient(gl.OAuthTokenSource{TokenSource: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: o.Token()})}, options...)
+	}
+	return gl.NewAuthSourceClient(botToken(o.Token), options...)
+}
+
+// botToken gives the library the token as it is now.
+type botToken func() string
+
+// Init implements [gl.AuthSource].
+func (botToken) Init(context.Context, *gl.Client) error { return nil }
+
+// Header implements [gl.AuthSource].
+func (t botToken) Header(context.Context) (name, value string, err error) {
+	return gl.AccessTokenHeaderName, t(), nil
 }
 
 func parseBase(s string) (*url.URL, error) {
@@ -170,18 +210,18 @@ func (c *Client) mayAsk() error {
 }
 
 // limited is how long GitLab wants to be left alone. Its limits are per user, and
-// all our calls are one user's, so one 429 holds back all of them.
+// all calls of a client are one user's, so one 429 holds back all of them.
 func (c *Client) limited() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.until.Sub(c.now())
+	c.wait.mu.Lock()
+	defer c.wait.mu.Unlock()
+	return c.wait.until.Sub(c.now())
 }
 
-func (c *Client) limit(wait time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if until := c.now().Add(wait); until.After(c.until) {
-		c.until = until
+func (c *Client) limit(d time.Duration) {
+	c.wait.mu.Lock()
+	defer c.wait.mu.Unlock()
+	if until := c.now().Add(d); until.After(c.wait.until) {
+		c.wait.until = until
 	}
 }
 
@@ -228,22 +268,23 @@ func collect[T any](ctx context.Context, c *Client, what call, most int,
 // page is the paging part of a list request.
 func page(n int64) gl.ListOptions { return gl.ListOptions{Page: n, PerPage: perPage} }
 
-// Me returns the user whose token is used; it is asked for once.
+// Me returns the user whose token is used; it is asked for once for each token.
 func (c *Client) Me(ctx context.Context) (kovra.GitLabUser, error) {
+	token := c.token()
 	c.mu.Lock()
-	me := c.me
+	me, my := c.me, c.my
 	c.mu.Unlock()
-	if me.ID != 0 {
+	if me.ID != 0 && my == token {
 		return me, nil
 	}
-	u, err := fetch(ctx, c, call{doing: "read who the bot's token belongs to", noun: "such a user"},
+	u, err := fetch(ctx, c, call{doing: "read whose token it is", noun: "such a user"},
 		func(o gl.RequestOptionFunc) (*gl.User, *gl.Response, error) { return c.gl.Users.CurrentUser(o) })
 	if err != nil {
 		return kovra.GitLabUser{}, err
 	}
 	me = kovra.GitLabUser{ID: u.ID, Username: u.Username, Name: u.Name}
 	c.mu.Lock()
-	c.me = me
+	c.me, c.my = me, token
 	c.mu.Unlock()
 	return me, nil
 }

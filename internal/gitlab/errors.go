@@ -76,12 +76,18 @@ func (c *Client) refused(what call, resp *http.Response, body []byte) error {
 	r := &refusal{doing: what.doing, status: resp.StatusCode, message: c.readable(body, what.secrets)}
 	e := &kovra.Error{Kind: kovra.Invalid, Err: r}
 	switch s := resp.StatusCode; {
+	case s == http.StatusUnauthorized && c.person:
+		e.Kind, e.Err = kovra.Unconnected, fmt.Errorf("%w: %w", kovra.ErrToken, r)
+		e.Public = "GitLab does not accept your account any more; connect it again."
 	case s == http.StatusUnauthorized:
 		e.Kind, e.Err = kovra.Denied, fmt.Errorf("%w: %w", kovra.ErrToken, r)
 		e.Public = sentence("GitLab does not accept the bot's token: " + r.words())
 	case s == http.StatusForbidden:
 		e.Kind = kovra.Denied
-		e.Public = sentence("GitLab does not let the bot " + what.doing + ": " + r.words())
+		e.Public = sentence("GitLab does not let " + c.who() + " " + what.doing + ": " + r.words())
+	case s == http.StatusNotFound && c.person:
+		e.Kind = kovra.NotFound
+		e.Public = "GitLab knows no " + what.noun + ", or you may not see it."
 	case s == http.StatusNotFound:
 		e.Kind = kovra.NotFound
 		e.Public = "GitLab knows no " + what.noun + ", or the bot's token may not see it."
@@ -104,6 +110,14 @@ func (c *Client) refused(what call, resp *http.Response, body []byte) error {
 		e.Public = sentence("GitLab refuses to " + what.doing + ": " + r.words())
 	}
 	return e
+}
+
+// who is spoken of when something is refused.
+func (c *Client) who() string {
+	if c.person {
+		return "you"
+	}
+	return "the bot"
 }
 
 func forHowLong(d time.Duration) string {
@@ -137,7 +151,7 @@ func (c *Client) readable(body []byte, secrets []string) string {
 		return ""
 	}
 	text := strings.Join(strings.Fields(flatten(raw)), " ")
-	for _, s := range append([]string{c.token}, secrets...) {
+	for _, s := range append([]string{c.token()}, secrets...) {
 		if len(s) >= shortestSecret {
 			text = strings.ReplaceAll(text, s, hidden)
 		}

@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 
 func newClient(t *testing.T, h *http.Client) *Client {
 	t.Helper()
-	c, err := New(Options{URL: testURL, Token: testToken, HTTP: h})
+	c, err := New(Options{URL: testURL, Token: fixed(testToken), HTTP: h})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,18 +93,18 @@ func wantKind(t *testing.T, err error, want kovra.ErrorKind) *kovra.Error {
 
 func TestNewRefuses(t *testing.T) {
 	for _, o := range []Options{
-		{URL: "", Token: "x"},
-		{URL: "gitlab.com", Token: "x"},
-		{URL: "ftp://gitlab.com", Token: "x"},
-		{URL: "https://me:secret@gitlab.com", Token: "x"},
-		{URL: "https://gitlab.com?x=1", Token: "x"},
-		{URL: "https://gitlab.com", Token: " "},
+		{URL: "", Token: fixed("x")},
+		{URL: "gitlab.com", Token: fixed("x")},
+		{URL: "ftp://gitlab.com", Token: fixed("x")},
+		{URL: "https://me:secret@gitlab.com", Token: fixed("x")},
+		{URL: "https://gitlab.com?x=1", Token: fixed("x")},
+		{URL: "https://gitlab.com", Token: fixed(" ")},
 	} {
 		_, err := New(o)
 		wantKind(t, err, kovra.Invalid)
 	}
 	for _, u := range []string{"https://gitlab.com/", "https://gitlab.com/api/v4", "https://host/gitlab/"} {
-		if _, err := New(Options{URL: u, Token: "x"}); err != nil {
+		if _, err := New(Options{URL: u, Token: fixed("x")}); err != nil {
 			t.Errorf("New(%q): %v", u, err)
 		}
 	}
@@ -112,7 +112,7 @@ func TestNewRefuses(t *testing.T) {
 
 func TestBaseBelowAPath(t *testing.T) {
 	var got []string
-	c, err := New(Options{URL: "https://host/gitlab/", Token: "x", HTTP: &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+	c, err := New(Options{URL: "https://host/gitlab/", Token: fixed("x"), HTTP: &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
 		got = append(got, r.URL.Path)
 		return answer(r, 200, `{"id":7}`), nil
 	})}})
@@ -294,7 +294,7 @@ func TestPostWithoutConnection(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	url := gone.URL
 	gone.Close()
-	c, err := New(Options{URL: url, Token: testToken, HTTP: &http.Client{Transport: &http.Transport{}}})
+	c, err := New(Options{URL: url, Token: fixed(testToken), HTTP: &http.Client{Transport: &http.Transport{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func TestPostWithoutConnection(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}))
 	defer cut.Close()
-	c, err = New(Options{URL: cut.URL, Token: testToken})
+	c, err = New(Options{URL: cut.URL, Token: fixed(testToken)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestRedirects(t *testing.T) {
 		}
 	}))
 	defer own.Close()
-	c, err := New(Options{URL: own.URL, Token: testToken})
+	c, err := New(Options{URL: own.URL, Token: fixed(testToken)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,4 +397,30 @@ func TestSecretsStayHidden(t *testing.T) {
 	if e := wantKind(t, c.CancelJob(t.Context(), 1, 2), kovra.Invalid); len(e.Public) > 500 {
 		t.Errorf("message of %d bytes was repeated whole", len(e.Public))
 	}
+}
+
+// fixed is a token that never changes.
+func fixed(token string) func() string { return func() string { return token } }
+
+// TestTokenMayChange: the next call is made with the token as it is then, traces too, and as whoever it belongs to.
+func TestTokenMayChange(t *testing.T) {
+	w := newWorld(t)
+	token := testToken
+	c, err := New(Options{URL: testURL, Token: func() string { return token }, HTTP: w.sim.Client()})
+	must(t, err)
+	_, err = c.Me(t.Context())
+	must(t, err)
+	w.sim.AddUser(gitlabsim.User{Username: "group_bot"})
+	w.sim.AddToken("group_bot", "glpat-new")
+	w.sim.RevokeToken(testToken)
+	_, err = c.Project(t.Context(), "group/web")
+	wantKind(t, err, kovra.Denied)
+
+	token = "glpat-new"
+	me, err := c.Me(t.Context())
+	if err != nil || me.Username != "group_bot" {
+		t.Errorf("got %+v, %v; want the user of the new token", me, err)
+	}
+	_, err = c.Trace(t.Context(), w.web.ID, 1)
+	wantKind(t, err, kovra.NotFound) // the token is taken; there is no such job
 }

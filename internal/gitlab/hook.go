@@ -22,7 +22,13 @@ type Hook struct {
 	URL          string
 	Secret       string // sent by GitLab as X-Gitlab-Token
 	SigningToken string // whsec_…; GitLab signs with it where it can
-	Tags         bool   // events of tags are wanted too
+	// Events are wanted beside those of pipelines, jobs and pushes.
+	Events HookEvents
+}
+
+// HookEvents are what a webhook may send beside the usual. They are added, and never taken away.
+type HookEvents struct {
+	Tags, MergeRequests, Notes, Deployments, Releases bool
 }
 
 // FoundHook is the webhook that a project has.
@@ -33,7 +39,7 @@ type FoundHook struct {
 }
 
 // EnsureHook makes the project's webhook, or mends the one that has our URL:
-// events of pipelines, jobs and pushes, and of tags if wanted, our secrets, certificates checked; other
+// events of pipelines, jobs and pushes, and the further ones that are wanted, our secrets, certificates checked; other
 // events that somebody switched on stay on. Class: by precondition; it looks
 // for our URL first, so it may be repeated after any error, and none is Unclear.
 // Denied: the token may not manage webhooks.
@@ -43,19 +49,20 @@ func (c *Client) EnsureHook(ctx context.Context, projectID int64, h Hook) (Found
 	}
 	found, err := c.findHook(ctx, projectID, h.URL)
 	if err != nil {
-		return FoundHook{}, hookDenied(err)
+		return FoundHook{}, c.hookDenied(err)
 	}
 	if found.ID != 0 {
-		return found, hookDenied(c.editHook(ctx, projectID, found.ID, h))
+		return found, c.hookDenied(c.editHook(ctx, projectID, found.ID, h))
 	}
 	made, err := fetch(ctx, c, hookCall(h), func(o gl.RequestOptionFunc) (*gl.ProjectHook, *gl.Response, error) {
 		return c.gl.Projects.AddProjectHook(projectID, &gl.AddProjectHookOptions{
 			Name: new(hookName), URL: &h.URL, Token: optional(h.Secret), SigningToken: optional(h.SigningToken),
-			PipelineEvents: new(true), JobEvents: new(true), PushEvents: new(true), TagPushEvents: ifSet(h.Tags), EnableSSLVerification: new(true),
+			PipelineEvents: new(true), JobEvents: new(true), PushEvents: new(true), TagPushEvents: ifSet(h.Events.Tags), MergeRequestsEvents: ifSet(h.Events.MergeRequests),
+			NoteEvents: ifSet(h.Events.Notes), DeploymentEvents: ifSet(h.Events.Deployments), ReleasesEvents: ifSet(h.Events.Releases), EnableSSLVerification: new(true),
 		}, o)
 	})
 	if err != nil {
-		return FoundHook{}, hookDenied(err)
+		return FoundHook{}, c.hookDenied(err)
 	}
 	return FoundHook{ID: made.ID, Created: true, Ours: true}, nil
 }
@@ -66,20 +73,33 @@ func hookCall(h Hook) call {
 
 // findHook returns the oldest hook with the URL; a zero one when there is none.
 func (c *Client) findHook(ctx context.Context, projectID int64, url string) (FoundHook, error) {
+	hooks, err := c.hooks(ctx, projectID)
+	if err != nil {
+		return FoundHook{}, err
+	}
+	if k := oldestAt(hooks, url); k != nil {
+		return FoundHook{ID: k.ID, Ours: k.Name == hookName}, nil
+	}
+	return FoundHook{}, nil
+}
+
+func (c *Client) hooks(ctx context.Context, projectID int64) ([]*gl.ProjectHook, error) {
 	hooks, _, err := collect(ctx, c, call{doing: "list the webhooks", noun: "such project"}, hookPages,
 		func(n int64, o gl.RequestOptionFunc) ([]*gl.ProjectHook, *gl.Response, error) {
 			return c.gl.Projects.ListProjectHooks(projectID, &gl.ListProjectHooksOptions{ListOptions: page(n)}, o)
 		})
-	if err != nil {
-		return FoundHook{}, err
-	}
-	var found FoundHook
+	return hooks, err
+}
+
+// oldestAt is the oldest hook with a URL; nil: there is none.
+func oldestAt(hooks []*gl.ProjectHook, url string) *gl.ProjectHook {
+	var found *gl.ProjectHook
 	for _, k := range hooks {
-		if sameURL(k.URL, url) && (found.ID == 0 || k.ID < found.ID) {
-			found = FoundHook{ID: k.ID, Ours: k.Name == hookName}
+		if sameURL(k.URL, url) && (found == nil || k.ID < found.ID) {
+			found = k
 		}
 	}
-	return found, nil
+	return found
 }
 
 func sameURL(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
@@ -88,7 +108,8 @@ func (c *Client) editHook(ctx context.Context, projectID, id int64, h Hook) erro
 	_, err := fetch(ctx, c, hookCall(h), func(o gl.RequestOptionFunc) (*gl.ProjectHook, *gl.Response, error) {
 		return c.gl.Projects.EditProjectHook(projectID, id, &gl.EditProjectHookOptions{
 			URL: &h.URL, Token: optional(h.Secret), SigningToken: optional(h.SigningToken),
-			PipelineEvents: new(true), JobEvents: new(true), PushEvents: new(true), TagPushEvents: ifSet(h.Tags), EnableSSLVerification: new(true),
+			PipelineEvents: new(true), JobEvents: new(true), PushEvents: new(true), TagPushEvents: ifSet(h.Events.Tags), MergeRequestsEvents: ifSet(h.Events.MergeRequests),
+			NoteEvents: ifSet(h.Events.Notes), DeploymentEvents: ifSet(h.Events.Deployments), ReleasesEvents: ifSet(h.Events.Releases), EnableSSLVerification: new(true),
 		}, o)
 	})
 	return err
@@ -102,19 +123,23 @@ func (c *Client) RemoveHook(ctx context.Context, projectID, id int64) error {
 	if err != nil && kovra.KindOf(err) == kovra.NotFound {
 		return nil
 	}
-	return hookDenied(err)
+	return c.hookDenied(err)
 }
 
 // hookDenied tells what right is missing. GitLab answers 404 to a token that may see
 // the project but not its webhooks, and whoever gets here has seen the project.
-func hookDenied(err error) error {
+func (c *Client) hookDenied(err error) error {
 	r, ok := errors.AsType[*refusal](err)
 	if !ok || (r.status != http.StatusForbidden && r.status != http.StatusNotFound) {
 		return err
 	}
+	whose := "The bot's token"
+	if c.person {
+		whose = "You"
+	}
 	return &kovra.Error{
 		Kind: kovra.Denied,
-		Public: "The bot's token may not manage the webhooks of this project (GitLab answers " + r.said() +
+		Public: whose + " may not manage the webhooks of this project (GitLab answers " + r.said() +
 			"); that needs the role Maintainer.",
 		Err: err,
 	}

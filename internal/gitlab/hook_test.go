@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kovra.dev/chatops/internal/gitlabsim"
 	"kovra.dev/chatops/internal/kovra"
 )
@@ -56,19 +58,50 @@ func TestEnsureHookMends(t *testing.T) {
 	}
 }
 
-// Events of tags come where they are wanted, and stay.
-func TestEnsureHookTags(t *testing.T) {
-	w := newWorld(t)
-	tags := func() bool { return w.sim.Hooks(w.web.ID)[0].Events["tag_push_events"] }
-	for _, tt := range []struct{ ask, want bool }{{false, false}, {true, true}, {false, true}} {
-		h := ours
-		h.Tags = tt.ask
-		_, err := w.EnsureHook(t.Context(), w.web.ID, h)
-		must(t, err)
-		if tags() != tt.want {
-			t.Errorf("asked %t: events of tags %t, want %t", tt.ask, tags(), tt.want)
+// Further events come where they are wanted, and stay.
+func TestEnsureHookEvents(t *testing.T) {
+	for flag, ask := range map[string]HookEvents{
+		"tag_push_events": {Tags: true}, "merge_requests_events": {MergeRequests: true}, "note_events": {Notes: true},
+		"deployment_events": {Deployments: true}, "releases_events": {Releases: true},
+	} {
+		w := newWorld(t)
+		want := map[string]bool{"push_events": true, "job_events": true, "pipeline_events": true}
+		for _, step := range []struct {
+			what string
+			ask  HookEvents
+			on   bool
+		}{{"made without", HookEvents{}, false}, {"asked for", ask, true}, {"not asked for any more", HookEvents{}, true}} {
+			h := ours
+			h.Events = step.ask
+			_, err := w.EnsureHook(t.Context(), w.web.ID, h)
+			must(t, err)
+			if step.on {
+				want[flag] = true
+			}
+			if d := cmp.Diff(want, on(w)); d != "" {
+				t.Errorf("%s %s (-want +got):\n%s", flag, step.what, d)
+			}
 		}
 	}
+	w := newWorld(t)
+	h := ours
+	h.Events = HookEvents{Tags: true, MergeRequests: true, Notes: true, Deployments: true, Releases: true}
+	_, err := w.EnsureHook(t.Context(), w.web.ID, h)
+	must(t, err)
+	if got := on(w); len(got) != 8 {
+		t.Errorf("made with all: %v", got)
+	}
+}
+
+// on are the flags of the only hook that are set.
+func on(w *world) map[string]bool {
+	set := map[string]bool{}
+	for flag, yes := range w.sim.Hooks(w.web.ID)[0].Events {
+		if yes {
+			set[flag] = true
+		}
+	}
+	return set
 }
 
 func TestEnsureHookSigned(t *testing.T) {

@@ -43,7 +43,11 @@ func (c *Client) Trace(ctx context.Context, projectID, id int64) (io.ReadCloser,
 		cancel()
 		return nil, c.broken(what, err, false, false)
 	}
-	req.Header.Set(gl.AccessTokenHeaderName, c.token)
+	if c.person {
+		req.Header.Set("Authorization", "Bearer "+c.token())
+	} else {
+		req.Header.Set(gl.AccessTokenHeaderName, c.token())
+	}
 	req.Header.Set("User-Agent", "kovra")
 	t := &trace{c: c, what: what, cancel: cancel}
 	t.alarm = time.AfterFunc(c.timeout, t.silent)

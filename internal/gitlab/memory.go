@@ -22,9 +22,24 @@ func (m *memory[K, V]) get(k K) (V, bool) {
 	return v, ok
 }
 
+// getOr returns what is known under the key, which is v from now on if nothing was.
+func (m *memory[K, V]) getOr(k K, v V) V {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known, ok := m.known[k]; ok {
+		return known
+	}
+	m.add(k, v)
+	return v
+}
+
 func (m *memory[K, V]) put(k K, v V) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.add(k, v)
+}
+
+func (m *memory[K, V]) add(k K, v V) {
 	if _, ok := m.known[k]; !ok {
 		m.order = append(m.order, k)
 	}

@@ -109,7 +109,7 @@ func project(p *gl.Project) kovra.Project {
 	return kovra.Project{ID: p.ID, Path: p.PathWithNamespace, Name: p.Name, URL: p.WebURL, DefaultBranch: p.DefaultBranch}
 }
 
-// SearchProjects returns up to limit projects that the bot is a member of, lately
+// SearchProjects returns up to limit projects that the client's user is a member of, lately
 // used ones first; an empty query finds all.
 func (c *Client) SearchProjects(ctx context.Context, query string, limit int) ([]kovra.Project, error) {
 	opt := &gl.ListProjectsOptions{

@@ -8,15 +8,15 @@ import (
 
 // answers remembers what somebody else said, each for a while, and asks for one
 // thing at a time once.
-type answers[V any] struct {
-	ask   func(ctx context.Context, key string) (V, error)
+type answers[K comparable, V any] struct {
+	ask   func(ctx context.Context, key K) (V, error)
 	now   func() time.Time
 	weigh func(V) int
 	most  int // weight of all that is remembered
 
 	mu     sync.Mutex
-	known  map[string]*said[V]
-	order  []string // oldest key first
+	known  map[K]*said[V]
+	order  []K // oldest key first
 	weight int
 }
 
@@ -29,18 +29,18 @@ type said[V any] struct {
 	weight int
 }
 
-func newAnswers[V any](now func() time.Time, most int, weigh func(V) int, ask func(context.Context, string) (V, error)) *answers[V] {
-	return &answers[V]{ask: ask, now: now, weigh: weigh, most: most, known: map[string]*said[V]{}}
+func newAnswers[K comparable, V any](now func() time.Time, most int, weigh func(V) int, ask func(context.Context, K) (V, error)) *answers[K, V] {
+	return &answers[K, V]{ask: ask, now: now, weigh: weigh, most: most, known: map[K]*said[V]{}}
 }
 
 // recall returns what is remembered and not older than age.
-func (a *answers[V]) recall(key string, age time.Duration) (V, bool) {
+func (a *answers[K, V]) recall(key K, age time.Duration) (V, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.fresh(a.known[key], age)
 }
 
-func (a *answers[V]) fresh(s *said[V], age time.Duration) (V, bool) {
+func (a *answers[K, V]) fresh(s *said[V], age time.Duration) (V, bool) {
 	if s == nil || s.at.IsZero() || a.now().Sub(s.at) > age {
 		var none V
 		return none, false
@@ -50,7 +50,7 @@ func (a *answers[V]) fresh(s *said[V], age time.Duration) (V, bool) {
 
 // get returns an answer not older than age; it asks where there is none. Whoever
 // comes while the same is being asked waits for that answer.
-func (a *answers[V]) get(ctx context.Context, key string, age time.Duration) (V, error) {
+func (a *answers[K, V]) get(ctx context.Context, key K, age time.Duration) (V, error) {
 	s := a.entry(key)
 	select {
 	case s.turn <- struct{}{}:
@@ -75,7 +75,7 @@ func (a *answers[V]) get(ctx context.Context, key string, age time.Duration) (V,
 	return value, nil
 }
 
-func (a *answers[V]) entry(key string) *said[V] {
+func (a *answers[K, V]) entry(key K) *said[V] {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.known[key]
@@ -89,7 +89,7 @@ func (a *answers[V]) entry(key string) *said[V] {
 
 // keep remembers an answer, unless it was forgotten while it was on its way, and
 // makes room by dropping what was first asked for longest ago.
-func (a *answers[V]) keep(key string, s *said[V], value V, at time.Time) {
+func (a *answers[K, V]) keep(key K, s *said[V], value V, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.known[key] != s {
@@ -104,7 +104,7 @@ func (a *answers[V]) keep(key string, s *said[V], value V, at time.Time) {
 }
 
 // forget drops an answer; one that is on its way is not remembered either.
-func (a *answers[V]) forget(key string) {
+func (a *answers[K, V]) forget(key K) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.known[key] != nil {
@@ -112,7 +112,7 @@ func (a *answers[V]) forget(key string) {
 	}
 }
 
-func (a *answers[V]) drop(key string) {
+func (a *answers[K, V]) drop(key K) {
 	a.weight -= a.known[key].weight
 	delete(a.known, key)
 	for n, k := range a.order {

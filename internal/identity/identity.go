@@ -19,55 +19,82 @@ import (
 const WorkspaceAdmins = "workspace-admins"
 
 const (
-	trusted = time.Minute     // how old an answer of Slack may be to allow something
+	trusted = time.Minute     // how old an answer of Slack or GitLab may be to allow something
 	certain = 5 * time.Second // how old it may be to refuse something
 	forever = time.Duration(1<<63 - 1)
 
 	rememberedUsers   = 5000
-	rememberedMembers = 1_000_000 // over all channels
-	namedAdmins       = 3         // in a refusal
+	rememberedMembers = 1_000_000 // over all channels, and over all user groups
+	rememberedRoles   = 20_000
+	namedAdmins       = 3 // in a refusal
 )
 
 // Slack is what identity asks Slack. Errors have kinds: NotFound and Denied
-// mean that there is no such user or channel, or that the bot is not in it.
+// mean that there is no such user, group or channel, or that the bot may not see it.
 type Slack interface {
 	// Self returns the workspace of the bot.
 	Self(ctx context.Context) (kovra.Workspace, error)
 	// Members returns the ids of all members of a channel.
 	Members(ctx context.Context, channel string) ([]string, error)
+	// GroupMembers returns the ids of all members of a user group.
+	GroupMembers(ctx context.Context, group string) ([]string, error)
 	// User returns a person.
 	User(ctx context.Context, id string) (kovra.SlackUser, error)
+	// UserByEmail returns the person with that e-mail address.
+	UserByEmail(ctx context.Context, email string) (kovra.SlackUser, error)
 }
 
 // Options set up an [Identity]. Slack and DB are needed.
 type Options struct {
 	Slack  Slack
+	GitLab GitLab // nil: nothing is known of people at GitLab, and comments act for nobody
 	DB     *storage.DB
-	Admins []string // Slack user ids, and [WorkspaceAdmins]
-	Now    func() time.Time
-	Log    *slog.Logger // nil: nothing is logged
+	Admins []string     // Slack user ids, and [WorkspaceAdmins]
+	Policy kovra.Policy // what is taken away from whom, and who is who
+	// Directory lists the administrators of the workspace; nil: only those that Admins names are known by name.
+	Directory Directory
+	OAuth     *OAuth // how people connect their GitLab accounts; nil: nobody does. It needs GitLab
+	Now       func() time.Time
+	Log       *slog.Logger // nil: nothing is logged
 }
 
-// Identity decides who may do what. It is safe for concurrent use.
+// Identity decides who may do what, and keeps what people act with at GitLab. It is safe
+// for concurrent use.
 type Identity struct {
 	db              *storage.DB
 	log             *slog.Logger
+	now             func() time.Time
 	admins          []string // by id
 	workspaceAdmins bool
+	policy          kovra.Policy
+	slack           Slack
+	directory       Directory
+	gitlab          GitLab
+	oauth           *provider // nil: nobody connects
 
-	self    *answers[kovra.Workspace]
-	users   *answers[kovra.SlackUser]
-	members *answers[[]string] // sorted
+	self    *answers[string, kovra.Workspace]
+	users   *answers[string, kovra.SlackUser]
+	members *answers[string, []string] // of channels, sorted
+	groups  *answers[string, []string] // sorted
+	roles   *answers[roleKey, int]     // of people, asked with their own tokens
+	levels  *answers[levelKey, int]    // of GitLab users, asked with the bot's token
+	readers *answers[readerKey, bool]
+
+	refreshing turns // one for each person
+	spent      spent // states of sign-ins that are over
 }
 
 // New makes an Identity; it asks nobody yet.
 func New(o Options) *Identity {
-	i := &Identity{db: o.DB, log: o.Log}
-	if i.log == nil {
-		i.log = slog.New(slog.DiscardHandler)
-	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	i := &Identity{db: o.DB, log: o.Log, now: o.Now, policy: o.Policy, slack: o.Slack, directory: o.Directory, gitlab: o.GitLab}
+	if o.OAuth != nil {
+		i.oauth = newProvider(*o.OAuth, o.Now)
 	}
 	for _, id := range o.Admins {
 		switch id = strings.TrimSpace(id); {
@@ -79,15 +106,11 @@ func New(o Options) *Identity {
 	}
 	i.self = newAnswers(o.Now, 1, one, func(ctx context.Context, _ string) (kovra.Workspace, error) { return o.Slack.Self(ctx) })
 	i.users = newAnswers(o.Now, rememberedUsers, one, o.Slack.User)
-	i.members = newAnswers(o.Now, rememberedMembers, weighMembers, func(ctx context.Context, channel string) ([]string, error) {
-		ids, err := o.Slack.Members(ctx, channel)
-		if unknown(err) {
-			return nil, nil // nobody is a member of a channel that is gone or that the bot may not see
-		}
-		ids = slices.Clone(ids)
-		slices.Sort(ids)
-		return ids, err
-	})
+	i.members = newAnswers(o.Now, rememberedMembers, weighMembers, sorted(o.Slack.Members))
+	i.groups = newAnswers(o.Now, rememberedMembers, weighMembers, sorted(o.Slack.GroupMembers))
+	i.roles = newAnswers(o.Now, rememberedRoles, one, i.askRole)
+	i.levels = newAnswers(o.Now, rememberedRoles, one, i.askLevel)
+	i.readers = newAnswers(o.Now, rememberedRoles, one, i.askReader)
 	return i
 }
 
@@ -95,91 +118,28 @@ func one[V any](V) int { return 1 }
 
 func weighMembers(ids []string) int { return len(ids) + 1 }
 
+// sorted asks for members. Nobody is a member of what is gone or what the bot may not see.
+func sorted(ask func(context.Context, string) ([]string, error)) func(context.Context, string) ([]string, error) {
+	return func(ctx context.Context, of string) ([]string, error) {
+		ids, err := ask(ctx, of)
+		if unknown(err) {
+			return nil, nil
+		}
+		ids = slices.Clone(ids)
+		slices.Sort(ids)
+		return ids, err
+	}
+}
+
 func unknown(err error) bool {
 	kind := kovra.KindOf(err)
 	return err != nil && (kind == kovra.NotFound || kind == kovra.Denied)
 }
 
-// May returns nil if the person has the permission for the app, which need not exist
-// yet. Else the error is Denied, with a sentence that says who may, or
-// Unavailable when Slack could not be asked. A refusal tells nothing of whether there
-// is such an app.
-func (i *Identity) May(ctx context.Context, p kovra.Person, need kovra.Permission, app string) error {
-	if err := i.belongs(ctx, p); err != nil {
-		return err
-	}
-	if admin, err := i.isAdmin(ctx, p, trusted); admin || err != nil {
-		return err
-	}
-	forMembers := need == kovra.MayRead || need == kovra.MayAct
-	if forMembers {
-		if in, err := i.isMemberOf(ctx, p, app); in || err != nil {
-			return err
-		}
-	}
-	if admin, err := i.isAdmin(ctx, p, certain); admin || err != nil {
-		return err
-	}
-	if !forMembers {
-		return kovra.Errorf(kovra.Denied, "Only administrators of this bot may do that. %s", i.help(ctx))
-	}
-	return kovra.Errorf(kovra.Denied,
-		"Only members of a channel that is subscribed to %s may do that. Join such a channel, or have yours subscribed. %s", app, i.help(ctx))
-}
-
-func (i *Identity) isMemberOf(ctx context.Context, p kovra.Person, app string) (bool, error) {
-	if app == "" {
-		return false, nil // of no app, rather than of any
-	}
-	subscriptions, err := i.subscriptions(ctx, app)
-	if err != nil {
-		return false, err
-	}
-	return i.inAnyOf(ctx, p.ID, channels(subscriptions))
-}
-
-// Visible returns the apps that the person may read, by name. The error is Denied for
-// somebody who may not use the bot at all, and Unavailable when Slack could not
-// be asked.
-func (i *Identity) Visible(ctx context.Context, p kovra.Person) ([]kovra.App, error) {
-	if err := i.belongs(ctx, p); err != nil {
-		return nil, err
-	}
-	admin, err := i.isAdmin(ctx, p, trusted)
-	if err != nil {
-		return nil, err
-	}
-	var apps []kovra.App
-	err = i.db.Read(ctx, func(tx *storage.Tx) error {
-		apps, err = tx.Apps()
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list apps: %w", err)
-	}
-	if admin {
-		return apps, nil
-	}
-	subscriptions, err := i.subscriptions(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	subscribed := map[string]bool{}
-	for _, s := range subscriptions {
-		if subscribed[s.App] {
-			continue
-		}
-		if subscribed[s.App], err = i.isIn(ctx, p.ID, s.Channel, trusted); err != nil {
-			return nil, err
-		}
-	}
-	return slices.DeleteFunc(apps, func(a kovra.App) bool { return !subscribed[a.Name] }), nil
-}
-
 // ForgetChannel drops what is remembered of a channel: somebody joined or left.
 func (i *Identity) ForgetChannel(channel string) { i.members.forget(channel) }
 
-// belongs refuses bots and people of other organisations.
+// belongs refuses bots, people of other organisations and those who have left.
 func (i *Identity) belongs(ctx context.Context, p kovra.Person) error {
 	if p.ID == "" {
 		return kovra.Errorf(kovra.Denied, "It is not known who asks, so nothing is done.")
@@ -198,11 +158,16 @@ func (i *Identity) belongs(ctx context.Context, p kovra.Person) error {
 	if err != nil {
 		return cannotAsk(err)
 	}
-	if u.Bot {
+	switch {
+	case u.Bot:
 		return errBot()
-	}
-	if u.Foreign || !agree(here, p, u) {
+	case u.Foreign || !agree(here, p, u):
 		return errForeign()
+	case u.Deleted:
+		if err := i.Left(ctx, p.ID); err != nil {
+			return err
+		}
+		return kovra.Errorf(kovra.Denied, "You have left this Slack workspace, so you may not do anything here any more.")
 	}
 	return nil
 }
@@ -224,11 +189,13 @@ func errForeign() error {
 }
 
 // cannotAsk says that Slack gave no answer, and for how long it wants to be left alone.
-func cannotAsk(err error) error {
+func cannotAsk(err error) error { return noAnswer("Slack", err) }
+
+func noAnswer(peer string, err error) error {
 	e := &kovra.Error{
 		Kind:   kovra.Unavailable,
-		Public: "Slack could not be asked whether you may do that. Please try again in a moment.",
-		Err:    fmt.Errorf("ask slack: %w", err),
+		Public: peer + " could not be asked whether you may do that. Please try again in a moment.",
+		Err:    fmt.Errorf("ask %s: %w", strings.ToLower(peer), err),
 	}
 	if told, ok := errors.AsType[*kovra.Error](err); ok {
 		e.Retry = told.Retry
@@ -270,6 +237,17 @@ func channels(list []kovra.Subscription) []string {
 	return slices.Compact(out)
 }
 
+func (i *Identity) isMemberOf(ctx context.Context, p kovra.Person, app string) (bool, error) {
+	if app == "" {
+		return false, nil // of no app, rather than of any
+	}
+	subscriptions, err := i.subscriptions(ctx, app)
+	if err != nil {
+		return false, err
+	}
+	return i.inAnyOf(ctx, p.ID, channels(subscriptions))
+}
+
 // inAnyOf first looks at what is remembered, then asks for what is not, and
 // before it says no it asks again for what is not certain any more. One channel that
 // says yes is enough, also when another one cannot be asked.
@@ -304,8 +282,11 @@ func isMember(sorted []string, user string) bool {
 }
 
 // help says who can change what somebody may do. Names that Slack does not give now
-// are left out.
-func (i *Identity) help(ctx context.Context) string {
+// are left out, and all of them for who spoke in GitLab, where strangers may read the answer.
+func (i *Identity) help(ctx context.Context, to kovra.Person) string {
+	if to.GitLab.ID != 0 {
+		return "You can ask an administrator of this bot."
+	}
 	var names []string
 	for _, id := range i.admins[:min(len(i.admins), namedAdmins)] {
 		u, err := i.users.get(ctx, id, forever)

@@ -19,6 +19,7 @@ import (
 type slack struct {
 	mu      sync.Mutex
 	members map[string][]string
+	groups  map[string][]string
 	users   map[string]kovra.SlackUser
 	down    map[string]error // by channel or user id; "" is Self
 	calls   map[string]int
@@ -64,6 +65,33 @@ func (s *slack) User(_ context.Context, id string) (kovra.SlackUser, error) {
 		return kovra.SlackUser{}, kovra.Errorf(kovra.NotFound, "no such user")
 	}
 	return u, nil
+}
+
+func (s *slack) GroupMembers(_ context.Context, group string) ([]string, error) {
+	s.mu.Lock()
+	ids, ok := s.groups[group]
+	s.mu.Unlock()
+	if err := s.call(group); err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, kovra.Errorf(kovra.NotFound, "no such group")
+	}
+	return ids, nil
+}
+
+func (s *slack) UserByEmail(_ context.Context, email string) (kovra.SlackUser, error) {
+	if err := s.call(email); err != nil {
+		return kovra.SlackUser{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.users {
+		if strings.EqualFold(u.Email, email) {
+			return u, nil
+		}
+	}
+	return kovra.SlackUser{}, kovra.Errorf(kovra.NotFound, "no such user")
 }
 
 func (s *slack) set(f func()) {

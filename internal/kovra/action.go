@@ -1,6 +1,9 @@
 package kovra
 
-import "time"
+import (
+	"regexp"
+	"time"
+)
 
 // ActionKind names what a person asked for.
 type ActionKind string
@@ -29,23 +32,61 @@ const (
 	ActRollBack     ActionKind = "roll_back"     // to the image before; pauses auto-deploy
 	ActBuildSetting ActionKind = "build_setting" // change settings; Params.Settings is all of them
 	ActResumeDeploy ActionKind = "resume_deploy" // auto-deploy goes on
+
+	ActConnect     ActionKind = "connect"      // the person's GitLab account
+	ActDisconnect  ActionKind = "disconnect"   // and forget its tokens
+	ActNotify      ActionKind = "notify"       // Params.Notify: of which own pipelines the person is told
+	ActWatch       ActionKind = "watch"        // be told how a run or build ends
+	ActEnableHooks ActionKind = "enable_hooks" // of all projects: those that GitLab switched off, or that are not as they should be
+
+	ActHelp ActionKind = "help" // be told what can be asked for in a merge request
 )
 
 // Permission is what an action needs (PRODUCT.md I2).
 type Permission string
 
-// The three permissions.
+// The permissions, each with who has it without and with OAuth. A policy file narrows them by their [Permission.Level].
 const (
-	MayRead  Permission = "read"
-	MayAct   Permission = "act"
-	MayAdmin Permission = "admin"
+	MaySelf  Permission = "self"  // what concerns the person alone: everybody of the organisation
+	MayRead  Permission = "read"  // members of a subscribed channel
+	MayAct   Permission = "act"   // the same; with OAuth whoever is connected, and GitLab decides
+	MayBuild Permission = "build" // as MayAct; with OAuth Developers of the project
+	MayAdmin Permission = "admin" // administrators; with OAuth Maintainers of the project, and who made an app without one
+	// MayLink is MayAdmin, but for an app without a project and without settings of builds, with OAuth: whoever is
+	// connected. Their role in the project that it shall have decides, and is asked where that is known.
+	MayLink Permission = "link"
+	MayOwn  Permission = "own" // administrators, always
 )
+
+// Level is the word of the policy file under which a permission falls; "" for what no policy can take.
+func (p Permission) Level() Permission {
+	switch p {
+	case MayBuild:
+		return MayAct
+	case MayOwn, MayLink:
+		return MayAdmin
+	case MaySelf:
+		return ""
+	default:
+		return p
+	}
+}
 
 // Permission returns what a person needs for the action.
 func (k ActionKind) Permission() Permission {
 	switch k {
-	case ActRun, ActCancel, ActRetry, ActRetryJob, ActPlay, ActBuild, ActCancelBuild, ActRebuild:
+	case ActRun, ActCancel, ActRetry, ActRetryJob, ActPlay:
 		return MayAct
+	case ActBuild, ActCancelBuild, ActRebuild:
+		return MayBuild
+	case ActWatch:
+		return MayRead
+	case ActConnect, ActDisconnect, ActNotify, ActHelp:
+		return MaySelf
+	case ActLink:
+		return MayLink
+	case ActShowLogs, ActHideLogs, ActEnableHooks:
+		return MayOwn
 	default:
 		return MayAdmin
 	}
@@ -61,7 +102,13 @@ const (
 	ActionDone   ActionState = "done"
 	ActionFailed ActionState = "failed" // Outcome.Reason says why; the lock is free again
 	ActionAsks   ActionState = "asks"   // needs a confirmation: a second action with Params.Sure
+	// ActionWaits is for the person to connect their GitLab account; its lock is free meanwhile. It is wanted
+	// again once they have.
+	ActionWaits ActionState = "waits"
 )
+
+// WaitFor is how long an action waits for its person to connect.
+const WaitFor = 15 * time.Minute
 
 // Person is who acts, as Slack names them.
 type Person struct {
@@ -69,7 +116,26 @@ type Person struct {
 	Name       string `json:"name,omitempty"`
 	Team       string `json:"team,omitempty"`       // of the person, not of the channel
 	Enterprise string `json:"enterprise,omitempty"` // "" without Enterprise Grid
+	// GitLab is set, and ID is "", of somebody who spoke in GitLab and not in Slack.
+	GitLab GitLabUser `json:"gitlab,omitzero"`
+	// Operator is set, and ID is "", of somebody at the command line; see [Operator].
+	Operator string `json:"operator,omitempty"`
 }
+
+var operatorName = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.@+-]{0,59}$`)
+
+// Operator is who works at the command line, by the name under which it is recorded. Such a person has the database and the
+// bot's tokens in their hands anyway, so they may do everything, with the bot's GitLab user. Only the command line makes
+// them: what comes from Slack and GitLab fills other fields of a [Person]. An error is of kind [Invalid].
+func Operator(name string) (Person, error) {
+	if !operatorName.MatchString(name) {
+		return Person{}, Errorf(Invalid, "%q is no name to record: 1 to 60 letters, digits and _ . @ + - are.", name)
+	}
+	return Person{Name: name + " (command line)", Operator: name}, nil
+}
+
+// IsOperator reports whether the person works at the command line.
+func (p Person) IsOperator() bool { return p.Operator != "" && p.ID == "" && p.GitLab == GitLabUser{} }
 
 // Action is one thing that a person asked for: the record, the wish and the
 // lock in one row.
@@ -108,8 +174,15 @@ type Params struct {
 	Ref       string            `json:"ref,omitempty"`
 	Variables []string          `json:"variables,omitempty"` // names alone; the values are kept encrypted until used
 	Inputs    map[string]string `json:"inputs,omitempty"`
-	Broadcast Broadcast         `json:"broadcast,omitempty"`
-	Sure      bool              `json:"sure,omitempty"` // a question was answered with yes
+	// Filter is what a subscription selects; Subscription is the one that is changed or taken away. 0: a new one, or all
+	// of the app in the channel.
+	Filter       Filter `json:"filter,omitzero"`
+	Subscription int64  `json:"subscription,omitempty"`
+	Notify       Notify `json:"notify,omitempty"`
+	// Thread of Slack is where it was asked and where it is answered; "": in the channel.
+	Thread  string   `json:"thread,omitempty"`
+	Comment *Comment `json:"comment,omitempty"` // where it was asked, if that was in GitLab
+	Sure    bool     `json:"sure,omitempty"`    // a question was answered with yes
 	// Jobs are the failed jobs that a retry is about; it is done once any of them has a successor.
 	Jobs []int64 `json:"jobs,omitempty"`
 	// JobName is the name of the job that a job action is about.
@@ -117,6 +190,8 @@ type Params struct {
 	Attempt int    `json:"attempt,omitempty"`
 	// Prints are the fingerprints of the values, by which a log that shows one is masked.
 	Prints []Print `json:"prints,omitempty"`
+	// As is the GitLab user name under which a new pipeline was asked for.
+	As string `json:"as,omitempty"`
 	// Floor is the write-ahead mark of a new pipeline: the highest pipeline id of
 	// the project before it was asked for.
 	Floor int64 `json:"floor,omitempty"`
@@ -147,6 +222,7 @@ type Outcome struct {
 	Remote int64     `json:"remote,omitempty"` // the pipeline or job that came of it
 	Run    int64     `json:"run,omitempty"`    // our id of that pipeline
 	URL    string    `json:"url,omitempty"`
+	As     string    `json:"as,omitempty"` // GitLab user name of the person, where it was done with their own account
 
 	Project string `json:"project,omitempty"` // path of the project that was linked or unlinked
 	Created bool   `json:"created,omitempty"` // the app is new
@@ -156,6 +232,9 @@ type Outcome struct {
 	// Member says whether the bot can post in the channel.
 	Member   bool `json:"member,omitempty"`
 	Existing int  `json:"existing,omitempty"` // pipelines that were there before the link
+	// Mended and Broken are how many webhooks send again, and how many could not be brought to that.
+	Mended int `json:"mended,omitempty"`
+	Broken int `json:"broken,omitempty"`
 	// Moved is the commit that the branch points to now, where a retry runs an older one.
 	Moved string `json:"moved,omitempty"`
 	Ref   string `json:"ref,omitempty"`

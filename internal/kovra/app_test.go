@@ -51,7 +51,7 @@ func TestSubscription(t *testing.T) {
 		BroadcastAll: {"main": true, "tag": true, "feature": true},
 	} {
 		for name, r := range news {
-			if got := (Subscription{Broadcast: switched}).Broadcasts(r); got != want[name] {
+			if got := switched.OfRun(r); got != want[name] {
 				t.Errorf("broadcast %q, %s: %v, want %v", switched, name, got, want[name])
 			}
 		}
@@ -66,7 +66,7 @@ func TestSubscription(t *testing.T) {
 		BroadcastAll: {"main": true, "release": true, "tag": true, "feature": true, "nothing": true},
 	} {
 		for name, b := range builds {
-			got := Subscription{Broadcast: switched}.BroadcastsBuild(b, Project{DefaultBranch: "main"}, BuildSettings{Branch: "release"})
+			got := switched.OfBuild(b, Project{DefaultBranch: "main"}, BuildSettings{Branch: "release"})
 			if got != want[name] {
 				t.Errorf("broadcast %q, build of %s: %v, want %v", switched, name, got, want[name])
 			}
@@ -92,8 +92,8 @@ func TestSubscription(t *testing.T) {
 func TestActionNeeds(t *testing.T) {
 	for kind, want := range map[ActionKind]Permission{
 		ActRun: MayAct, ActCancel: MayAct, ActRetry: MayAct, ActRetryJob: MayAct, ActPlay: MayAct,
-		ActLink: MayAdmin, ActUnlink: MayAdmin, ActCreateApp: MayAdmin, ActDeleteApp: MayAdmin,
-		ActSubscribe: MayAdmin, ActUnsubscribe: MayAdmin, ActShowLogs: MayAdmin, ActHideLogs: MayAdmin, "of a newer version": MayAdmin,
+		ActLink: MayLink, ActUnlink: MayAdmin, ActCreateApp: MayAdmin, ActDeleteApp: MayAdmin,
+		ActSubscribe: MayAdmin, ActUnsubscribe: MayAdmin, ActShowLogs: MayOwn, ActHideLogs: MayOwn, ActBuild: MayBuild, ActWatch: MayRead, ActConnect: MaySelf, "of a newer version": MayAdmin,
 	} {
 		if got := kind.Permission(); got != want {
 			t.Errorf("%s needs %s, want %s", kind, got, want)

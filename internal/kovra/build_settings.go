@@ -36,12 +36,21 @@ type BuildSettings struct {
 	ServiceAccount string `json:"service_account,omitempty"`
 	Registry       string `json:"registry,omitempty"`
 
-	// Paused: a roll back stopped auto-deploy until somebody resumes it.
-	Paused   bool   `json:"paused,omitempty"`
-	PausedBy Person `json:"paused_by,omitzero"`
+	// Paused: a roll back stopped auto-deploy until somebody resumes it, or a restore of the database did.
+	Paused          bool   `json:"paused,omitempty"`
+	PausedBy        Person `json:"paused_by,omitzero"`
+	PausedByRestore bool   `json:"paused_by_restore,omitempty"`
 
 	ChangedBy Person    `json:"changed_by,omitzero"`
 	ChangedAt time.Time `json:"changed_at,omitzero"`
+}
+
+// PausedSince is what paused auto-deploy, for people.
+func (s BuildSettings) PausedSince() string {
+	if s.PausedByRestore {
+		return "the database was restored from a backup"
+	}
+	return "a roll back"
 }
 
 // DefaultBuildSettings are those of an app that nobody has set anything for.

@@ -48,5 +48,8 @@ const (
 	RefLog        RefKind = "log" // in the second database, which holds the logs
 	RefBuild      RefKind = "build"
 	RefDeployment RefKind = "deployment"
+	RefHome       RefKind = "home"     // one person's App Home
 	RefStepLog    RefKind = "step_log" // the log of a build: its id
+	RefNotice     RefKind = "notice"   // something that the administrators are told
+	RefToken      RefKind = "token"    // ID is 0: the bot's own GitLab token
 )

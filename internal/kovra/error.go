@@ -14,6 +14,7 @@ type ErrorKind string
 const (
 	Invalid     ErrorKind = "invalid"     // what was asked makes no sense; ask otherwise
 	Denied      ErrorKind = "denied"      // this person may not
+	Unconnected ErrorKind = "unconnected" // this person must connect their GitLab account first
 	NotFound    ErrorKind = "not_found"   // there is no such thing, or it may not be seen
 	Conflict    ErrorKind = "conflict"    // not possible in the present state
 	Unavailable ErrorKind = "unavailable" // a peer is down, slow or limits us: try again
@@ -22,8 +23,8 @@ const (
 )
 
 // ErrToken is the cause of a [Denied] that says nothing of the thing asked for: the peer
-// does not accept the bot's own token. Once that is mended everything can be tried again.
-var ErrToken = errors.New("the bot's token is not accepted")
+// does not accept the token that was used: the bot's own, or a person's. Once that is mended everything can be tried again.
+var ErrToken = errors.New("the token is not accepted")
 
 // Error carries a kind for machines and a sentence for people beside the cause.
 type Error struct {

@@ -1,6 +1,7 @@
 package kovra
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,10 @@ type Run struct {
 	DrivenVersion int64 `json:"-"` // what dispatch has looked at
 	// ObservedAt is when GitLab last told us anything of this run.
 	ObservedAt time.Time `json:"-"`
+	// Starter is the Slack user who started it, as it was found out when the run was new: who is mentioned in a message
+	// stays so. StarterKnown says that somebody has looked.
+	Starter      string `json:"starter,omitempty"`
+	StarterKnown bool   `json:"starter_known,omitempty"`
 	// Protected says that the ref is the default branch, a protected one or a tag, where broadcasts are on by default.
 	Protected bool `json:"protected,omitempty"`
 }
@@ -60,6 +65,12 @@ type GitLabUser struct {
 	Username string `json:"username,omitempty"`
 	Name     string `json:"name,omitempty"`
 }
+
+// botName matches the users that GitLab makes for tokens and services, and what people call their bots.
+var botName = regexp.MustCompile(`(?i)^((project|group)_\d+_bot.*|service_account_.*|ghost|.*[-_.]bot|.*\[bot\])$`)
+
+// Bot reports whether the user is, by name, no person.
+func (u GitLabUser) Bot() bool { return botName.MatchString(u.Username) }
 
 // MergeRequest is what a pipeline of a merge request knows of it.
 type MergeRequest struct {

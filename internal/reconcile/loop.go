@@ -39,7 +39,8 @@ const (
 // after > 0 asks to be called again for the key no later than after, without
 // counting as a failure. An error asks to be called again after a pause that
 // grows with each failure in a row; an error that has a method
-// RetryAfter() time.Duration, anywhere in its chain, names the pause itself. With an
+// RetryAfter() time.Duration, anywhere in its chain, names the pause itself. One that has a method
+// Told() bool that returns true was logged by somebody else. With an
 // error, after is ignored.
 //
 // The context ends when the call has used up Options.Timeout, or when the loop
@@ -217,7 +218,14 @@ func (l *Loop[K]) judge(stop context.Context, key K, after time.Duration, err er
 	if stop.Err() != nil && errors.Is(err, context.Canceled) {
 		return Canceled
 	}
-	l.opts.Log.WarnContext(stop, "reconcile failed", "loop", l.opts.Name, "key", key, "err", err)
+	level := slog.LevelWarn
+	if told, ok := errors.AsType[interface {
+		error
+		Told() bool
+	}](err); ok && told.Told() {
+		level = slog.LevelDebug
+	}
+	l.opts.Log.Log(stop, level, "reconcile failed", "loop", l.opts.Name, "key", key, "err", err)
 	return Failed
 }
 

@@ -17,9 +17,10 @@ type refusal struct {
 	status int
 	text   string        // what is the matter, for people
 	hint   string        // what they can do
-	url    string        // at GitLab, where they can do it; may be ""
+	url    string        // where they can do it; may be ""
 	named  string        // what that address is called
 	after  time.Duration // when to try again; 0: it is not said
+	signIn string        // where a page leads instead of saying no; "": nowhere
 }
 
 func (r *refusal) Error() string { return r.text }
@@ -36,6 +37,24 @@ var errNoSuchLink = &refusal{
 	status: http.StatusNotFound,
 	text:   "This link opens no log.",
 	hint:   "It may have been cut short when it was copied. Open the log from its button in Slack again.",
+}
+
+// unread is for somebody who may not read the log, or of whom that is not known.
+func (v *Viewer) unread(r *http.Request, err error) error {
+	signIn := v.Readers.SignIn(r.PathValue("link"))
+	switch kovra.KindOf(err) {
+	case kovra.Unconnected:
+		return &refusal{status: http.StatusUnauthorized, text: kovra.PublicText(err), signIn: signIn}
+	case kovra.Denied:
+		return &refusal{
+			status: http.StatusForbidden, text: kovra.PublicText(err), url: signIn, named: "Sign in again",
+			hint: "Ask somebody of the project at GitLab to let you in. To use another account, sign out at GitLab first.",
+		}
+	case kovra.Unavailable:
+		return &refusal{status: http.StatusServiceUnavailable, text: kovra.PublicText(err), after: 5 * time.Second}
+	default:
+		return err
+	}
 }
 
 func (v *Viewer) tooOld(log kovra.Log) *refusal {
@@ -138,6 +157,10 @@ var refusalPage = template.Must(template.New("").Parse(`<!doctype html>
 
 // refusePage answers people.
 func (v *Viewer) refusePage(w http.ResponseWriter, r *http.Request, no *refusal) {
+	if no.signIn != "" {
+		http.Redirect(w, r, no.signIn, http.StatusFound)
+		return
+	}
 	no.head(w, kindHTML)
 	err := refusalPage.Execute(w, struct {
 		Text, Hint, URL, Named string

@@ -128,12 +128,25 @@ func (s *stream) wait(ctx context.Context) error {
 	}
 }
 
+// shut reports whether the reader may not read the log any more.
+func (s *stream) shut() bool {
+	if s.Readers == nil {
+		return false
+	}
+	err := s.Readers.MayReadLog(s.r, s.log.Key)
+	kind := kovra.KindOf(err)
+	return err != nil && (kind == kovra.Denied || kind == kovra.Unconnected)
+}
+
 // heartbeat, when it is due, shows the reader that we live and the store that the reader does.
 func (s *stream) heartbeat(ctx context.Context) error {
 	if time.Now().Before(s.beat) {
 		return nil
 	}
 	s.beat = time.Now().Add(s.Heartbeat)
+	if s.shut() {
+		return errLeft // who asks again is told why
+	}
 	if !isPreview(s.r) {
 		if _, err := s.Logs.Touch(ctx, s.log.Key); err != nil {
 			return err

@@ -5,7 +5,9 @@
 // streams before the server drains. A link opens one log for whoever has it. That
 // somebody reads is told to storage alone, whose other side fetches what is missing.
 //
-// It never asks GitLab, starts no goroutine, keeps nothing of a log in memory beyond the
+// Where a sign-in is asked for, [Readers] decides before anything of a log is looked at.
+//
+// It never asks GitLab itself, starts no goroutine, keeps nothing of a log in memory beyond the
 // lines in hand, and never shows another log than the one that a link was signed for.
 package web
 
@@ -28,6 +30,15 @@ const (
 	waitForLines = 10 * time.Second
 )
 
+// Readers decides who may read logs, where a link alone does not suffice.
+type Readers interface {
+	// MayReadLog returns nil if whoever sent the request may read the log. Else the error is Unconnected: they
+	// must sign in; Denied, with a sentence for them; or Unavailable.
+	MayReadLog(r *http.Request, key kovra.LogKey) error
+	// SignIn is where a browser signs in to read the log of a link.
+	SignIn(link string) string
+}
+
 // Options are what a [Viewer] stands on. Zero values are replaced by the defaults.
 type Options struct {
 	DB   *storage.DB
@@ -35,6 +46,7 @@ type Options struct {
 	// Retention is how long a log may be read after its job or build ended; 90 days.
 	Retention time.Duration
 	Log       *slog.Logger
+	Readers   Readers // nil: whoever has a link may read its log
 	// Heartbeat is how often a stream shows that it is alive; 15 s.
 	Heartbeat time.Duration
 }
@@ -123,6 +135,11 @@ func (v *Viewer) find(r *http.Request, touch bool) (kovra.Log, error) {
 	key, ok := v.DB.OpenLink(r.PathValue("link"))
 	if !ok {
 		return kovra.Log{}, errNoSuchLink
+	}
+	if v.Readers != nil {
+		if err := v.Readers.MayReadLog(r, key); err != nil {
+			return kovra.Log{Key: key}, v.unread(r, err)
+		}
 	}
 	log, err := v.Logs.Find(r.Context(), key)
 	switch {

@@ -99,18 +99,18 @@ func testSubscriptions(w *world) {
 	if len(got) != 1 || got[0].ID == 0 {
 		w.t.Fatalf("subscriptions: %v", got)
 	}
-	sub.ID, sub.Broadcast = got[0].ID, kovra.BroadcastOn // the default
+	sub.ID, sub.Filter.Broadcast = got[0].ID, kovra.BroadcastOn // the default
 	w.same("saved", []kovra.Subscription{sub}, got)
 
-	sub.Broadcast, sub.Floor, sub.Paused = kovra.BroadcastAll, 50, "not in the channel"
+	sub.Filter.Broadcast, sub.Floor, sub.Paused = kovra.BroadcastAll, 50, "not in the channel"
 	save()
 	w.same("changed, the same one", []kovra.Subscription{sub}, all())
 
-	drop := func() bool {
-		return put(w, func(tx *storage.Tx) (bool, error) { return tx.DeleteSubscription("web", "C1") })
+	drop := func() int64 {
+		return put(w, func(tx *storage.Tx) (int64, error) { return tx.DeleteSubscriptions("web", "C1", 0) })
 	}
-	if first, again := drop(), drop(); !first || again {
-		w.t.Errorf("delete reports %t, then %t; want true, then false", first, again)
+	if first, again := drop(), drop(); first != 1 || again != 0 {
+		w.t.Errorf("delete reports %d, then %d; want 1, then 0", first, again)
 	}
 	w.same("after delete", []kovra.Subscription(nil), all())
 }

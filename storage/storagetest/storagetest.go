@@ -39,6 +39,7 @@ func Run(t *testing.T, open Opener) {
 		"Projects":                    testProjects,
 		"Subscriptions":               testSubscriptions,
 		"SubscriptionQueries":         testSubscriptionQueries,
+		"ChildrenOfChildren":          testChildrenOfChildren,
 		"PauseAndMend":                testPauseAndMend,
 		"KickProject":                 testKickProject,
 		"Channels":                    testChannels,
@@ -73,6 +74,7 @@ func Run(t *testing.T, open Opener) {
 		"ActionLife":                  testActionLife,
 		"ActionBumpsRun":              testActionBumpsRun,
 		"ActionPages":                 testActionPages,
+		"Operators":                   testOperators,
 		"Secret":                      testSecret,
 		"ReplyURL":                    testReplyURL,
 		"ClaimAnswerOnce":             testClaimAnswerOnce,
@@ -83,6 +85,7 @@ func Run(t *testing.T, open Opener) {
 		"DirtyActions":                testDirtyActions,
 		"DirtyAnswers":                testDirtyAnswers,
 		"DirtyStopsEarly":             testDirtyStopsEarly,
+		"Figures":                     testFigures,
 		"NoticeOncePerCommit":         testNotices,
 		"NoNoticeOfWhatFailed":        testNoNotice,
 		"Await":                       testAwait,
@@ -108,6 +111,12 @@ func Run(t *testing.T, open Opener) {
 		"NoSupersede":                 testNoSupersede,
 		"PushRace":                    testPushRace,
 	} {
+		t.Run(name, func(t *testing.T) { test(newWorld(t, open)) })
+	}
+	for name, test := range peopleTests {
+		t.Run(name, func(t *testing.T) { test(newWorld(t, open)) })
+	}
+	for name, test := range hookTests {
 		t.Run(name, func(t *testing.T) { test(newWorld(t, open)) })
 	}
 	for name, c := range pushCases {
@@ -400,6 +409,13 @@ func testMissing(w *world) {
 		"secret":  func(tx *storage.Tx) error { _, err := tx.Secret(1); return err },
 		"try":     func(tx *storage.Tx) error { return tx.TryAction(1, kovra.Params{}) },
 		"finish":  func(tx *storage.Tx) error { return tx.FinishAction(1, kovra.ActionDone, kovra.Outcome{}) },
+		"sub":     func(tx *storage.Tx) error { _, err := tx.Subscription(1); return err },
+		"subject": func(tx *storage.Tx) error { _, err := tx.Subject(1); return err },
+		"sview":   func(tx *storage.Tx) error { _, err := tx.SubjectView(1, "web"); return err },
+		"notice":  func(tx *storage.Tx) error { _, err := tx.Notice(1); return err },
+		"home":    func(tx *storage.Tx) error { _, err := tx.Home(1); return err },
+		"shown":   func(tx *storage.Tx) error { return tx.SetHomeShown(1, 1, "", "") },
+		"matched": func(tx *storage.Tx) error { return tx.Matched(1) },
 		"build":   func(tx *storage.Tx) error { _, err := tx.Build(1); return err },
 		"save":    func(tx *storage.Tx) error { return tx.SaveBuild(&kovra.Build{ID: 1}) },
 		"bview":   func(tx *storage.Tx) error { _, err := tx.BuildView(1); return err },

@@ -41,7 +41,7 @@ func testNoThread(w *world) {
 	for _, s := range []kovra.Subscription{
 		{App: "web", Channel: "CFLOOR", Floor: 5},
 		{App: "web", Channel: "CPAUSED", Paused: "the bot was removed"},
-		{App: "web", Channel: "COK", Broadcast: kovra.BroadcastOff},
+		{App: "web", Channel: "COK", Filter: kovra.Filter{Broadcast: kovra.BroadcastOff}},
 	} {
 		w.update(func(tx *storage.Tx) error { return tx.SaveSubscription(s) })
 	}
@@ -118,7 +118,7 @@ func testView(w *world) {
 func testRunView(w *world) {
 	run := w.observe(pipeline(5, kovra.Running))
 	v := get(w, func(tx *storage.Tx) (kovra.View, error) { return tx.RunView(run.ID, "gone") })
-	w.same("view without a thread", kovra.View{App: kovra.App{Name: "gone"}, Run: run}, v)
+	w.same("view without a thread", kovra.View{App: kovra.App{Name: "gone"}, Run: run, Matched: true}, v)
 	if v.Slots == nil {
 		w.t.Error("slots are nil: a projector would write to them")
 	}

@@ -5,7 +5,8 @@ export class Refused extends Error {
 	constructor(status, message) {
 		super(message);
 		this.status = status;
-		this.gone = status === 404 || status === 410;
+		this.shut = status === 401 || status === 403; // the message says what to do
+		this.gone = this.shut || status === 404 || status === 410;
 	}
 }
 

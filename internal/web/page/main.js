@@ -57,7 +57,7 @@ function goTo(range) {
 
 function failed(error) {
 	$("state").hidden = false;
-	$("state").textContent = error.gone ? "This log is not here. It may have been kept for as long as logs are kept." : "The log could not be fetched. Trying again…";
+	$("state").textContent = error.shut ? error.message : error.gone ? "This log is not here. It may have been kept for as long as logs are kept." : "The log could not be fetched. Trying again…";
 	if (!error.gone) setTimeout(open, 3000);
 }
 
@@ -132,13 +132,15 @@ async function closed() {
 		return false;
 	} catch (error) {
 		if (error.gone) lost(false);
-		if (error.gone) head.notice("gone", "This log is not kept any more.", "bad");
+		if (error.gone) head.notice("gone", notKept(error), "bad");
 		return !error.gone;
 	}
 }
 
+const notKept = (error) => error.shut ? error.message : "This log is not kept any more.";
+
 function trouble(error) {
-	const text = error?.gone ? "This log is not kept any more." : "Some lines could not be fetched, trying again…";
+	const text = error?.gone ? notKept(error) : "Some lines could not be fetched, trying again…";
 	head.notice("lines", error ? text : "", "bad");
 }
 
