@@ -60,7 +60,7 @@ func root() *cobra.Command {
 		Version:       version(),
 	}
 	cmd.PersistentFlags().StringVar(&file, "config", "", "YAML `file` with settings; environment variables win over it")
-	cmd.AddCommand(serve(&file), deliveries(&file), backup(&file), migrate(&file), restored(&file))
+	cmd.AddCommand(serve(&file), applyCommand(&file), exportCommand(&file), deliveries(&file), backup(&file), migrate(&file), restored(&file))
 	return cmd
 }
 
