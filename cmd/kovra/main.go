@@ -40,7 +40,10 @@ func (c exitError) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := root().ExecuteContext(ctx); err != nil {
+	switch err := root().ExecuteContext(ctx); {
+	case errors.Is(err, errWrong): // it was told already
+		return 1
+	case err != nil:
 		if code, ok := errors.AsType[exitError](err); ok {
 			return int(code)
 		}
@@ -60,7 +63,7 @@ func root() *cobra.Command {
 		Version:       version(),
 	}
 	cmd.PersistentFlags().StringVar(&file, "config", "", "YAML `file` with settings; environment variables win over it")
-	cmd.AddCommand(serve(&file), applyCommand(&file), exportCommand(&file), deliveries(&file), backup(&file), migrate(&file), restored(&file))
+	cmd.AddCommand(serve(&file), check(&file), applyCommand(&file), exportCommand(&file), deliveries(&file), backup(&file), migrate(&file), restored(&file))
 	return cmd
 }
 
