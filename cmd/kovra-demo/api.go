@@ -43,13 +43,7 @@ func (w *world) routes() http.Handler {
 	mux.HandleFunc("GET /events", w.events)
 	mux.HandleFunc("GET /api/slack", w.snapshot)
 	mux.HandleFunc("GET /api/gitlab", w.panelState)
-	post(mux, "/api/say", w.typeText)
-	post(mux, "/api/click", w.click)
-	post(mux, "/api/options", w.options)
-	post(mux, "/api/choose", w.choose)
-	post(mux, "/api/submit", w.submit)
-	post(mux, "/api/close", w.closeView)
-	post(mux, "/api/join", w.join)
+	w.slackRoutes(mux)
 	w.panelRoutes(mux)
 	return guarded(mux)
 }
@@ -106,7 +100,8 @@ func (p place) ref() slacksim.Ref {
 // shown is what a person sees at once after an action. What changed otherwise is in
 // the next snapshot.
 type shown struct {
-	Error  string            `json:"error,omitempty"` // in Slack's words
+	Error  string            `json:"error,omitempty"`  // in Slack's words
+	Notice string            `json:"notice,omitempty"` // beside what was done
 	URL    string            `json:"url,omitempty"`
 	Errors map[string]string `json:"errors,omitempty"`
 }
@@ -243,19 +238,6 @@ func (w *world) typeText(ctx context.Context, in said) (any, error) {
 	return shownOf(w.slack.Slash(ctx, in.User, in.Channel, escape(line)))
 }
 
-func (w *world) talk(ctx context.Context, in said, line string) (any, error) {
-	c, _ := w.slack.Channel(in.Channel)
-	if !slices.Contains(c.Members, in.User) {
-		return shown{Error: "not_in_channel"}, nil
-	}
-	text := w.written(line)
-	if strings.Contains(text, "<@"+slacksim.BotUserID+">") && slices.Contains(c.Members, slacksim.BotUserID) {
-		return shown{}, w.slack.Mention(ctx, in.User, in.Channel, in.Thread, text)
-	}
-	_, err := w.slack.Say(in.User, in.Channel, in.Thread, text)
-	return shown{}, err
-}
-
 // invite brings somebody into a channel, as the command of that name does.
 func (w *world) invite(ctx context.Context, in said, who string) (any, error) {
 	u, known := w.slack.UserByName(strings.TrimSpace(who))
@@ -327,11 +309,11 @@ func (w *world) linked(word string) string {
 func (w *world) click(ctx context.Context, in place) (any, error) {
 	at := in.ref()
 	if in.View != "" {
-		i := slices.IndexFunc(w.slack.Views(in.User), func(v slacksim.View) bool { return v.ID == in.View })
-		if i < 0 {
-			return nil, fmt.Errorf("view %s: %w", in.View, slacksim.ErrNotThere)
+		tree, err := w.drawn(in.User, in.View)
+		if err != nil {
+			return nil, err
 		}
-		return shownOf(w.slack.Click(ctx, in.User, at, in.name(w.slack.Views(in.User)[i].Tree)))
+		return shownOf(w.slack.Click(ctx, in.User, at, in.name(tree)))
 	}
 	m, is := w.message(in)
 	if is && in.Edits < m.Edits && in.Edits < len(m.Versions) {

@@ -90,11 +90,12 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return errors.Join(err, page.Close())
 	}
-	_, _ = fmt.Fprintln(out, w.pageURL) // a demo that nobody reads is shown all the same
-	if !o.quiet {
-		_, _ = fmt.Fprintln(errs, "The demo of Kovra is at the address above. Everything is simulated, except Kovra. Ctrl-C ends it.")
-	}
-	return w.run(ctx)
+	return w.run(ctx, func() {
+		_, _ = fmt.Fprintln(out, w.pageURL) // a demo that nobody reads is shown all the same
+		if !o.quiet {
+			_, _ = fmt.Fprintln(errs, "The demo of Kovra is at the address above. Everything is simulated, except Kovra. Ctrl-C ends it.")
+		}
+	})
 }
 
 // listen opens the page's address. One that was asked for must be free.

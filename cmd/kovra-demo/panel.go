@@ -30,26 +30,28 @@ func (w *world) panelRoutes(mux *http.ServeMux) {
 	post(mux, "/api/gitlab/pipeline", w.panelPipeline)
 	post(mux, "/api/gitlab/trouble", w.panelTrouble)
 	post(mux, "/api/gitlab/autoplay", w.panelAutoplay)
+	post(mux, "/api/gitlab/event", w.panelEvent)
 	post(mux, "/api/gitlab/resend", w.panelResend)
 	post(mux, "/api/gitlab/cluster", w.panelCluster)
 }
 
 // labState is what the panel shows.
 type labState struct {
-	Projects   []labProject   `json:"projects"`
-	Deliveries []labDelivery  `json:"deliveries"` // newest first
-	Sent       int            `json:"sent"`
-	Waiting    int            `json:"waiting"`
-	Dropped    int            `json:"dropped"`
-	Trouble    map[string]int `json:"trouble"` // seconds left
-	Held       bool           `json:"held"`
-	Autoplay   bool           `json:"autoplay"`
-	Kinds      []string       `json:"kinds"` // logs of failures
-	Authors    []string       `json:"authors"`
-	Story      storyState     `json:"story"`
-	URL        string         `json:"url"`
-	HasTale    bool           `json:"has_story"`
-	Cluster    *clusterState  `json:"cluster"` // null: a real one, which has tools of its own
+	Projects   []labProject      `json:"projects"`
+	Deliveries []labDelivery     `json:"deliveries"` // newest first
+	Sent       int               `json:"sent"`
+	Waiting    int               `json:"waiting"`
+	Dropped    int               `json:"dropped"`
+	Trouble    map[string]int    `json:"trouble"` // seconds left
+	Held       bool              `json:"held"`
+	Autoplay   bool              `json:"autoplay"`
+	Kinds      []string          `json:"kinds"` // logs of failures
+	Authors    []string          `json:"authors"`
+	People     map[string]person `json:"people"` // by Slack id
+	Story      storyState        `json:"story"`
+	URL        string            `json:"url"`
+	HasTale    bool              `json:"has_story"`
+	Cluster    *clusterState     `json:"cluster"` // null: a real one, which has tools of its own
 }
 
 type labProject struct {
@@ -60,6 +62,7 @@ type labProject struct {
 	Hooks     int           `json:"hooks"`
 	Real      bool          `json:"real"`      // it stands for a repository that exists
 	Pipelines []labPipeline `json:"pipelines"` // newest first
+	Events    *events       `json:"events"`    // null: of a real repository
 }
 
 type labPipeline struct {
@@ -103,7 +106,7 @@ type labDelivery struct {
 func (w *world) panelState(rw http.ResponseWriter, _ *http.Request) {
 	out := labState{
 		Waiting: len(w.gitlab.Waiting()), Dropped: w.gitlab.Dropped(), Trouble: map[string]int{}, URL: w.gitlab.URL(),
-		Authors: []string{"alice", "bob"}, HasTale: w.withTale,
+		Authors: []string{"alice", "bob"}, HasTale: w.withTale, People: persons(),
 		Kinds: slices.DeleteFunc(slices.Clone(gitlabsim.SampleKinds), func(k string) bool { return k == "ok" || k == nightly.kind }),
 	}
 	for _, p := range w.shown() {
@@ -135,9 +138,12 @@ func (w *world) shown() []*gitlabsim.ProjectHandle {
 func (w *world) labProject(p *gitlabsim.ProjectHandle) labProject {
 	w.mu.Lock()
 	out := labProject{ID: p.ID, Path: p.Path, Branches: slices.Clone(w.branches[p.ID]), Pipelines: []labPipeline{}}
+	out.Real = w.real != nil && p == w.real.project
+	if !out.Real {
+		out.Events = w.labEvents(p)
+	}
 	w.mu.Unlock()
 	out.Hooks = len(w.gitlab.Hooks(p.ID))
-	out.Real = w.real != nil && p == w.real.project
 	out.Jobs = map[int64][]string{w.web.ID: {"unit", "compile", "lint", "e2e", "staging"}, w.api.ID: {"unit", "audit", "image"}}[p.ID]
 	list := w.gitlab.Pipelines(p.ID)
 	slices.Reverse(list)
@@ -213,24 +219,40 @@ func (w *world) labDeliveries() ([]labDelivery, int) {
 // summary says in a few words what a webhook is about.
 func summary(body []byte) string {
 	var b struct {
-		Ref       string `json:"ref"`
-		BuildName string `json:"build_name"`
-		Build     string `json:"build_status"`
-		Pipeline  struct {
+		Kind        string `json:"object_kind"`
+		Ref         string `json:"ref"`
+		BuildName   string `json:"build_name"`
+		Build       string `json:"build_status"`
+		Status      string `json:"status"`
+		Environment string `json:"environment"`
+		Tag         string `json:"tag"`
+		Action      string `json:"action"`
+		Attributes  struct {
 			ID     int64  `json:"id"`
+			IID    int64  `json:"iid"`
 			Status string `json:"status"`
+			Action string `json:"action"`
+			Note   string `json:"note"`
 		} `json:"object_attributes"`
 	}
-	if err := json.Unmarshal(body, &b); err != nil {
+	if err := json.Unmarshal(body, &b); err != nil && b.Kind == "" {
 		return "" // a shape of GitLab's that has no such fields
 	}
-	switch {
-	case b.BuildName != "":
+	switch b.Kind {
+	case "build":
 		return b.BuildName + " " + b.Build
-	case b.Pipeline.ID != 0:
-		return fmt.Sprintf("#%d %s", b.Pipeline.ID, b.Pipeline.Status)
+	case "pipeline":
+		return fmt.Sprintf("#%d %s", b.Attributes.ID, b.Attributes.Status)
+	case "merge_request":
+		return fmt.Sprintf("!%d %s", b.Attributes.IID, b.Attributes.Action)
+	case "note":
+		return b.Attributes.Note
+	case "deployment":
+		return b.Environment + " " + b.Status
+	case "release":
+		return b.Tag + " " + b.Action
 	default:
-		return strings.TrimPrefix(b.Ref, "refs/heads/")
+		return strings.TrimPrefix(strings.TrimPrefix(b.Ref, "refs/heads/"), "refs/tags/")
 	}
 }
 

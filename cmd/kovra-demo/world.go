@@ -22,16 +22,6 @@ import (
 	"kovra.dev/chatops/internal/slacksim"
 )
 
-// The people of the workspace.
-const (
-	alice   = "U01ALICE"
-	bob     = "U02BOB"
-	mallory = "U03MALLORY"
-	carol   = "U04CAROL"
-
-	otherTeam = "T0ACME"
-)
-
 // The channels of the workspace.
 const (
 	deploys = "C01DEPLOYS"
@@ -76,6 +66,7 @@ type world struct {
 	plans    map[plan]string      // which job is to fail with which log
 	trouble  map[string]time.Time // what goes wrong, and until when
 	hurry    map[int64]bool       // pipelines whose jobs are quick
+	happened map[int64]*happened  // by project
 	story    storyState
 	hidden   string // whose forms the story fills in now
 }
@@ -99,7 +90,7 @@ func newWorld(ctx context.Context, page net.Listener, o options, log *slog.Logge
 		log: log, pageURL: "http://" + page.Addr().String() + "/", withTale: o.story, autoplay: o.story, labMoved: newNotice(),
 		courier: http.Client{Timeout: hookTimeout},
 		titles:  map[string]string{}, branches: map[int64][]string{}, plans: map[plan]string{}, trouble: map[string]time.Time{},
-		hurry: map[int64]bool{},
+		hurry: map[int64]bool{}, happened: map[int64]*happened{},
 	}
 	w.slack = slacksim.New(slacksim.Options{BotName: "kovra", Limits: true})
 	w.gitlab = gitlabsim.New(gitlabsim.Options{Token: gitlabToken})
@@ -197,8 +188,9 @@ func (w *world) build(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
+	public := "http://" + w.relay.Addr().String()
 	cfg, err := config.Load(append([]string{
-		"KOVRA_PUBLIC_URL=http://" + w.relay.Addr().String(),
+		"KOVRA_PUBLIC_URL=" + public,
 		"KOVRA_DATABASE_URL=sqlite:" + filepath.Join(w.dir, "kovra.db"),
 		"KOVRA_SLACK_BOT_TOKEN=" + slackToken,
 		"KOVRA_SLACK_SIGNING_SECRET=" + slackSecret,
@@ -207,7 +199,7 @@ func (w *world) build(ctx context.Context, o options) (err error) {
 		"KOVRA_GITLAB_TOKEN=" + gitlabToken,
 		"KOVRA_GITLAB_WEBHOOK_SECRET=" + hookSecret,
 		"KOVRA_ADMINS=" + alice,
-	}, builds...), "")
+	}, append(builds, w.oauth(public)...)...), "")
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
@@ -217,8 +209,9 @@ func (w *world) build(ctx context.Context, o options) (err error) {
 	return err
 }
 
-// run shows the demo until ctx ends, and takes everything away again.
-func (w *world) run(ctx context.Context) error {
+// run shows the demo until ctx ends, and takes everything away again. It calls ready as soon
+// as there is something to look at.
+func (w *world) run(ctx context.Context, ready func()) error {
 	g, inner := errgroup.WithContext(ctx)
 	for _, s := range w.servers {
 		g.Go(func() error { return s.run(inner) })
@@ -229,9 +222,14 @@ func (w *world) run(ctx context.Context) error {
 	if w.cluster != nil {
 		g.Go(func() error { return w.cluster.sim.Run(inner) })
 	}
-	if w.withTale {
-		g.Go(func() error { return w.tell(inner) })
-	}
+	g.Go(func() error {
+		w.introduce(inner)
+		ready()
+		if !w.withTale {
+			return nil
+		}
+		return w.tell(inner)
+	})
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil
@@ -252,35 +250,8 @@ func (s server) run(ctx context.Context) error {
 	return nil
 }
 
-// people fills the workspace.
-func (w *world) people() {
-	for _, u := range []slacksim.User{
-		{ID: alice, Name: "alice", RealName: "Alice Adams", Email: "alice@example.com", IsAdmin: true},
-		{ID: bob, Name: "bob", RealName: "Bob Berg", Email: "bob@example.com"},
-		{ID: mallory, Name: "mallory", RealName: "Mallory Moss", Email: "mallory@example.com"},
-		{ID: carol, Name: "carol", RealName: "Carol Chen", Email: "carol@acme.example", TeamID: otherTeam},
-	} {
-		w.slack.AddUser(u)
-	}
-	for _, c := range []slacksim.Channel{
-		{ID: deploys, Name: "deploys", Members: []string{alice, bob}},
-		{ID: apiTeam, Name: "api-team", Members: []string{alice, bob}},
-		{ID: webTeam, Name: "web-team", Members: []string{alice, bob, mallory}},
-		{ID: partner, Name: "acme-partners", Members: []string{alice, bob, carol}, ExtShared: true},
-		{ID: ops, Name: "ops-private", Members: []string{alice}, Private: true},
-	} {
-		w.slack.AddChannel(c)
-	}
-}
-
 // projects fills GitLab.
 func (w *world) projects() {
-	for _, u := range []gitlabsim.User{
-		{Username: "alice", Name: "Alice Adams", Email: "alice@example.com"},
-		{Username: "bob", Name: "Bob Berg", Email: "bob@example.com"},
-	} {
-		w.gitlab.AddUser(u)
-	}
 	w.web, w.api = w.gitlab.AddProject(project("group/web")), w.gitlab.AddProject(project("group/api"))
 	for _, c := range []struct {
 		project *gitlabsim.ProjectHandle
@@ -340,8 +311,7 @@ func (w *world) pushSpecial(s special) gitlabsim.PipelineRef {
 
 func project(path string) gitlabsim.Project {
 	return gitlabsim.Project{
-		Path: path, Members: map[string]int{"alice": gitlabsim.Maintainer, "bob": gitlabsim.Developer},
-		Protected: map[string]int{"main": gitlabsim.Developer},
+		Path: path, Members: members(), Protected: map[string]int{"main": gitlabsim.Developer},
 	}
 }
 

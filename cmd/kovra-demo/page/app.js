@@ -5,6 +5,7 @@ import { Composer, wordsOf } from "./composer.js";
 import { Modal, Confirm } from "./modal.js";
 import { Panel } from "./panel.js";
 import { Rail, Hints } from "./frame.js";
+import { Home, AppTabs, AppTitle, app, directOf } from "./home.js";
 import { Glyph } from "./icons.js";
 import { plain } from "./mrkdwn.js";
 
@@ -72,11 +73,13 @@ const says = {
 	dispatch_failed: (line) => `${line.split(" ")[0]} failed with the error “dispatch_failed”.`,
 	not_in_channel: () => "You are not in this channel.",
 	user_not_found: () => "There is nobody of that name.",
+	bot_not_in_channel: () => "@kovra is not in this channel, and did not read that. Type /invite @kovra first.",
 };
 
 function App() {
 	const [user, setUser] = useState(kept("user") || "U01ALICE");
 	const [chosen, setChosen] = useState("C01DEPLOYS");
+	const [tab, setTab] = useState("home"); // of the app
 	const [thread, setThread] = useState(null);
 	const wide = useMedia("(min-width: 1720px)"), narrow = useMedia("(max-width: 899px)");
 	const [side, setSide] = useState(narrow ? "" : "gitlab"); // what the right column shows
@@ -110,16 +113,24 @@ function App() {
 		return () => clearTimeout(timer);
 	}, [toast]);
 
-	const channel = slack && (slack.channels.find((c) => c.id === chosen) || slack.channels[0]);
-	const last = channel?.messages.at(-1)?.ts || "0";
+	const direct = slack && directOf(slack, user);
+	const inApp = Boolean(direct) && chosen === app;
+	const channel = inApp ? direct : slack && (slack.channels.find((c) => c.id === chosen) || slack.channels[0]);
+	const last = newestIn(channel);
+	const looks = channel && !(inApp && tab === "home");
 	useEffect(() => {
-		if (channel) setRead((old) => (old.get(user + channel.id) === last ? old : new Map(old).set(user + channel.id, last)));
-	}, [user, channel?.id, last]);
+		if (looks) setRead((old) => (old.get(user + channel.id) === last ? old : new Map(old).set(user + channel.id, last)));
+	}, [user, channel?.id, last, looks]);
+	const lastReply = channel?.messages.find((m) => m.ts === thread)?.thread.at(-1)?.ts;
+	useEffect(() => {
+		if (lastReply) setRead((old) => (old.get(user + thread) === lastReply ? old : new Map(old).set(user + thread, lastReply)));
+	}, [user, thread, lastReply]);
 
-	const openThread = (ts) => {
+	const openThread = (ts, toWrite) => {
 		setThread(ts);
 		setSide("thread");
-		done("thread");
+		setFocus(toWrite ? { thread: {} } : {});
+		if (!toWrite) done("thread");
 	};
 	// The story ends with a look at the failure, unless the visitor is busy already.
 	const ended = lab?.has_story && lab.story.over && newest(channel, (m) => m.text.startsWith("❌"))?.ts;
@@ -139,7 +150,7 @@ function App() {
 		const answer = await post("api/" + what, { user, ...body });
 		const action = (body.action || "").split(":")[0];
 		if (action === "retry" || action === "retry_job") done("retry");
-		if (action === "log") done("log");
+		if (body.action?.startsWith("open:log")) done("log");
 		if (action === "trigger" || action === "rebuild") done("build");
 		if (people[user]?.name === "mallory" && what === "click") done("other");
 		if (answer.error) {
@@ -149,22 +160,23 @@ function App() {
 		return answer;
 	};
 	const ctx = {
-		me: user, people, users: slack.users, channels: slack.channels, act, open: (id) => go(id),
+		me: user, people, users: slack.users, channels: slack.channels.filter((c) => !c.direct), act, open: (id) => go(id),
 		find: (body) => post("api/options", { user, ...body }), confirm: (q, yes) => setQuestion({ ...q, yes }),
 		foreign: (u) => u.team_id !== team, titleOf: (ts) => titleOf(channel, ts),
 	};
-	const go = (id) => {
-		setChosen(id);
+	const leave = () => {
 		setThread(null);
 		setRail(false);
 		if (side === "thread") setSide(narrow ? "" : "gitlab");
+	};
+	const go = (id) => {
+		setChosen(id);
+		leave();
 	};
 	const become = (id) => {
 		setUser(id);
 		kept("user", id);
-		setThread(null);
-		setRail(false);
-		if (side === "thread") setSide(narrow ? "" : "gitlab");
+		leave();
 	};
 	const send = (threadTS) => async (line) => {
 		setSent((n) => n + 1);
@@ -172,8 +184,9 @@ function App() {
 		if (line.startsWith("/pipeline")) done("list");
 		if (line.startsWith("/build")) done("build");
 		if (people[user]?.name === "mallory" && line.startsWith("/")) done("other");
-		if (answer.error) {
-			const text = says[answer.error]?.(line) || answer.error;
+		const problem = answer.error || answer.notice;
+		if (problem) {
+			const text = says[problem]?.(line) || problem;
 			setNotices((old) => [...old, { channel: channel.id, thread_ts: threadTS || undefined, user: bot, ephemeral: true, notice: true, text, to: user, ts: (Date.now() / 1000).toFixed(6), key: "n" + old.length }]);
 		}
 		reload();
@@ -185,6 +198,8 @@ function App() {
 	const parent = thread && channel.messages.find((m) => m.ts === thread && !m.thread_ts);
 	const shown = bySecond([...channel.messages, ...privately.filter((m) => !m.thread_ts)]);
 	const member = channel.members.includes(user);
+	const unread = (m) => inApp && m.thread?.some((r) => r.ts > (read.get(user + m.ts) || "0"));
+	const freshApp = direct && !(inApp && tab === "messages") && newestIn(direct) > (read.get(user + direct.id) || "0");
 	const showThread = parent && (wide || side === "thread");
 	const showPanel = wide ? side !== "" : side === "gitlab";
 	const view = slack.views.at(-1);
@@ -204,6 +219,9 @@ function App() {
 		} else if (step === "push") {
 			setSide("gitlab");
 			setFocus({ push: {} });
+		} else if (step === "home") {
+			setTab("home");
+			go(app);
 		} else if (step === "other") {
 			become("U03MALLORY");
 		}
@@ -218,7 +236,7 @@ function App() {
 		}
 	};
 	return html`<div onKeyDown=${keys} class=${cx("app", showThread && "with-thread", showPanel && "with-panel", rail && "with-rail")}>
-		<${Rail} slack=${slack} user=${user} channel=${channel} read=${read} go=${go} become=${become} close=${() => setRail(false)}
+		<${Rail} slack=${slack} user=${user} channel=${channel} inApp=${inApp} hasApp=${Boolean(direct)} freshApp=${freshApp} people=${lab.people} read=${read} go=${go} become=${become} close=${() => setRail(false)}
 			theme=${dark(theme) ? "dark" : "light"} setTheme=${setTheme} real=${!lab.cluster} />
 
 		${rail && html`<div class="veil" onClick=${() => setRail(false)}></div>`}
@@ -226,32 +244,35 @@ function App() {
 		<main class="pane">
 			<header class="bar">
 				<button type="button" class="plain only-narrow" aria-label="Channels and people" data-test="rail-open" onClick=${() => setRail(true)}><${Glyph} name="menu" /></button>
-				<h1><span class="hash">${channel.private ? html`<${Glyph} name="lock" />` : "#"}</span>${channel.name}</h1>
-				<span class="quiet members">${channel.members.length} members${channel.ext_shared ? " · shared with Acme Corp" : ""}</span>
+				${inApp ? html`<${AppTitle} />` : html`<h1><span class="hash">${channel.private ? html`<${Glyph} name="lock" />` : "#"}</span>${channel.name}</h1>
+				<span class="quiet members">${channel.members.length} members${channel.ext_shared ? " · shared with Acme Corp" : ""}</span>`}
 				<span class="grow"></span>
 				${frozen && html`<button type="button" class="pill" onClick=${() => setFrozen(false)}><${Glyph} name="freeze" /> frozen</button>`}
 				<button type="button" class=${cx("pill lab", showPanel && "on")} aria-expanded=${showPanel ? "true" : "false"} data-test="panel-toggle" onClick=${() => setSide(side === "gitlab" || (wide && side) ? "" : "gitlab")}><${Glyph} name="branch" /> GitLab</button>
 			</header>
 			${gone && html`<p class="gone" role="alert">The demo does not answer. It goes on as soon as it does.</p>`}
-			<${Stream} place=${user + channel.id} label=${"Messages in " + channel.name} count=${shown.length} sent=${sent} test="messages">
-				<p class="beginning">${channel.private ? "This channel is private." : `This is the beginning of #${channel.name}.`}</p>
-				${shown.map((m, i) => html`<${Message} key=${m.key || m.ts} message=${m} ctx=${ctx} onThread=${openThread} onDismiss=${dismiss} follows=${follows(shown[i - 1], m)} />`)}
+			${inApp && html`<${AppTabs} tab=${tab} choose=${(id) => { setTab(id); leave(); }} fresh=${freshApp} />`}
+			${inApp && tab === "home" ? html`<${Home} key=${user} user=${user} view=${slack.home} ctx=${slack.home && viewCtx(ctx, slack.home)} opened=${() => { act("home", {}); done("home"); }} />` : html`
+			<${Stream} place=${user + channel.id} label=${"Messages " + (inApp ? "with Kovra" : "in " + channel.name)} count=${shown.length} sent=${sent} test="messages" panel=${inApp && "app-page"}>
+				<p class="beginning">${inApp ? "This is between you and Kovra. What you watch, and what you asked to hear of, comes here."
+		: channel.private ? "This channel is private." : `This is the beginning of #${channel.name}.`}</p>
+				${shown.map((m, i) => html`<${Message} key=${m.key || m.ts} message=${m} ctx=${ctx} unread=${unread(m)} onThread=${openThread} onDismiss=${dismiss} follows=${follows(shown[i - 1], m)} />`)}
 			<//>
-			${lab.has_story && html`<${Hints} story=${lab.story} ticked=${ticked} narrow=${narrow} open=${hints} close=${() => setHints(false)} go=${nextStep} />`}
-			${member ? html`<${Composer} key=${user + channel.id} id=${user + channel.id} label=${`Message #${channel.name}, or / for commands`} known=${known} onSend=${send("")} focusKey=${focus.box} />`
+			${lab.has_story && !inApp && html`<${Hints} story=${lab.story} ticked=${ticked} narrow=${narrow} open=${hints} close=${() => setHints(false)} go=${nextStep} />`}
+			${member ? html`<${Composer} key=${user + channel.id} id=${user + channel.id} label=${`Message ${inApp ? "Kovra" : "#" + channel.name}, or / for commands`} known=${known} people=${inApp ? [] : slack.users} onSend=${send("")} focusKey=${focus.box} />`
 		: html`<div class="join"><span>You look at <b>#${channel.name}</b> without being in it.</span>
-			<button type="button" class="button primary" data-test="join" onClick=${() => act("join", { channel: channel.id })}>Join</button></div>`}
+			<button type="button" class="button primary" data-test="join" onClick=${() => act("join", { channel: channel.id })}>Join</button></div>`}`}
 		</main>
 
 		${parent && html`<aside class=${cx("side thread-side", !showThread && "away")} aria-label="Thread" data-test="thread">
-			<header class="bar"><h2>Thread</h2><span class="quiet">#${channel.name}</span><span class="grow"></span>
+			<header class="bar"><h2>Thread</h2><span class="quiet">${inApp ? "Kovra" : "#" + channel.name}</span><span class="grow"></span>
 				<button type="button" class="plain" aria-label="Close thread" data-test="thread-close" onClick=${() => { setThread(null); setSide(narrow ? "" : "gitlab"); }}><${Glyph} name="close" /></button></header>
 			<${Stream} place=${user + thread} label="Thread" count=${parent.thread.length} sent=${sent} test="thread-messages">
 				<${Message} message=${parent} ctx=${ctx} inThread onDismiss=${dismiss} />
 				<p class="rule"><span>${parent.thread.length} ${parent.thread.length === 1 ? "reply" : "replies"}</span></p>
 				${bySecond([...parent.thread, ...privately.filter((m) => m.thread_ts === thread)]).map((m, i, all) => html`<${Message} key=${m.key || m.ts} message=${m} ctx=${ctx} inThread onDismiss=${dismiss} follows=${follows(all[i - 1], m, true)} />`)}
 			<//>
-			${member && html`<${Composer} key=${user + thread} id=${user + thread} label="Reply …" known=${known} inThread onSend=${send(thread)} />`}
+			${member && html`<${Composer} key=${user + thread} id=${user + thread} label="Reply …" known=${known} people=${inApp ? [] : slack.users} inThread focusKey=${focus.thread} onSend=${send(thread)} />`}
 		</aside>`}
 
 		<aside class=${cx("side panel-side", !showPanel && "away")} aria-label="GitLab">
@@ -277,6 +298,12 @@ const viewCtx = (ctx, view) => ({
 
 // newest finds the last thread of a channel that is as asked for.
 const newest = (channel, fits) => channel && [...channel.messages].reverse().find((m) => !m.thread_ts && m.thread.length > 0 && fits(m));
+
+// newestIn is when something was last said in a channel. In a conversation with the app the threads count as well.
+const newestIn = (channel) => (channel?.messages || []).reduce((last, m) => {
+	const ts = (channel.direct && m.thread.at(-1)?.ts) || m.ts;
+	return ts > last ? ts : last;
+}, "0");
 
 const bySecond = (list) => list.sort((a, b) => parseFloat(a.ts) - parseFloat(b.ts));
 

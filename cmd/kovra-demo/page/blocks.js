@@ -8,9 +8,26 @@ import { Select, Menu } from "./select.js";
 export const TextObject = ({ text, ctx }) => (!text ? null : typeof text === "string" ? words(text)
 	: text.type === "mrkdwn" ? mrkdwn(text.text, ctx) : words(text.text, text.emoji !== false));
 
+const unnamed = /^b\d{5,}$/; // a name that Slack made up: another one in every version
+
+// keysOf gives each block a key that it keeps in the next version: its name, or else what it is and the first thing to
+// press in it.
+function keysOf(blocks) {
+	const seen = new Map();
+	return blocks.map((b) => {
+		if (b.block_id && !unnamed.test(b.block_id)) return b.block_id;
+		const first = [b.accessory, ...(Array.isArray(b.elements) ? b.elements : [])].find((e) => e?.action_id);
+		const sign = b.type + " " + (first?.action_id || "");
+		seen.set(sign, (seen.get(sign) || 0) + 1);
+		return sign + " " + seen.get(sign);
+	});
+}
+
 // Blocks draws a list of blocks.
-export const Blocks = ({ blocks, ctx }) => html`<div class="blocks">
-	${blocks.map((b, i) => html`<${Block} key=${b.block_id || i} block=${b} ctx=${ctx} />`)}</div>`;
+export function Blocks({ blocks, ctx }) {
+	const keys = keysOf(blocks);
+	return html`<div class="blocks">${blocks.map((b, i) => html`<${Block} key=${keys[i]} block=${b} ctx=${ctx} />`)}</div>`;
+}
 
 function Block({ block, ctx }) {
 	switch (block.type) {

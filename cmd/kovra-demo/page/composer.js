@@ -1,4 +1,4 @@
-// The message box, and the list of commands that opens when a line begins with a slash.
+// The message box, the list of commands that opens when a line begins with a slash, and that of people after an @.
 import { html, cx, useState, useRef, useEffect, useLayoutEffect, useMemo } from "./view.js";
 import { Glyph } from "./icons.js";
 import { plain } from "./mrkdwn.js";
@@ -33,11 +33,20 @@ const commands = [
 	command("/kovra app", "<app>", "one app in detail"),
 	command("/kovra app create", "<app>", "an app without a project"),
 	command("/kovra app delete", "<app>", "delete an app"),
-	command("/kovra subscribe", "<app> [broadcast:on|off|all]", "tell this channel of an app"),
+	command("/kovra subscribe", "[app] [what] [which]", "choose what this channel hears"),
 	command("/kovra unsubscribe", "[app]", "stop that"),
-	command("/kovra subscriptions", "", "which channel hears of what"),
+	command("/kovra subscriptions", "[app]", "which channel hears of what"),
+	command("/kovra connect", "", "act with your GitLab account"),
+	command("/kovra disconnect", "", "take that back"),
+	command("/kovra notify me", "failures|all|off", "direct messages about your work"),
+	command("/kovra why", "<action> [app]", "who may do that, and why"),
 	command("/kovra audit", "[app]", "who did what"),
 	command("/invite", "@kovra", "let the bot into a private channel"),
+];
+
+const filters = [
+	["pipelines", ""], ["builds", ""], ["merge_requests", ""], ["tags", ""], ["deployments", ""], ["releases", ""], ["pushes", ""],
+	["ref:main", "of this branch only"], ["only:failures", "what breaks"], ["by:!bots", "of people only"], ["quiet", "without news in the channel"],
 ];
 
 const buildCard = /build #(\d+)/;
@@ -81,22 +90,38 @@ function argumentsOf(c, text, known) {
 	if (/<build>/.test(c.args) && (before.length === 0 || (hasApp && before.length === 1))) known.builds.forEach((help, id) => add(id, help));
 	if (before.length === 0 && /\[app\]|<app>/.test(c.args)) known.apps.forEach((a) => add(a, "app"));
 	if (/\[(ref|branch)\]/.test(c.args) && (before.length === 0 || (hasApp && before.length === 1))) known.refs.forEach((r) => add(r, "branch or tag"));
-	if (/broadcast/.test(c.args) && before.length === 1) ["broadcast:on", "broadcast:off", "broadcast:all"].forEach((b) => add(b, ""));
+	if (c.line === "/kovra subscribe" && before.length > 0) filters.filter(([word]) => !before.includes(word)).forEach(([word, help]) => add(word, help));
+	if (c.line === "/kovra notify me" && before.length === 0) ["failures", "all", "off"].forEach((word) => add(word, ""));
 	if (c.line === "/invite") add("@kovra", "the bot");
 	return options.slice(0, 12);
+}
+
+const mention = /(?:^|\s)@([a-z0-9-]*)$/i;
+
+// naming lists whom the name that is being typed may mean: the app first, then the people.
+export function naming(text, people) {
+	const hit = text.match(mention);
+	if (!hit) return [];
+	const head = text.slice(0, text.length - hit[1].length), low = hit[1].toLowerCase();
+	const fits = (u) => u.name.startsWith(low) || u.real_name.toLowerCase().split(" ").some((w) => w.startsWith(low));
+	return people.filter(fits).sort((a, b) => Boolean(b.is_bot) - Boolean(a.is_bot))
+		.map((u) => ({ line: head + u.name, name: "@" + u.name, args: "", help: u.is_bot ? "the app" : u.real_name }));
 }
 
 const drafts = new Map();
 
 // Composer is the box for one channel or thread. onSend gives back whether the line was taken.
-export function Composer({ id, label, known, onSend, inThread, focusKey }) {
+export function Composer({ id, label, known, onSend, people, inThread, focusKey }) {
 	const [text, setText] = useState(drafts.get(id) || "");
 	const [at, setAt] = useState(-1);
 	const [shut, setShut] = useState(false);
 	const [active, setActive] = useState(false);
 	const area = useRef(null);
 	const menu = useRef(null);
-	const list = useMemo(() => (inThread ? [] : suggest(text, known)), [text, known, inThread]);
+	const list = useMemo(() => {
+		const commands = inThread ? [] : suggest(text, known);
+		return commands.length ? commands : naming(text, people);
+	}, [text, known, people, inThread]);
 	const open = active && !shut && list.length > 0 && !(list.length === 1 && list[0].line === text);
 	const write = (value) => {
 		drafts.set(id, value);
@@ -120,7 +145,7 @@ export function Composer({ id, label, known, onSend, inThread, focusKey }) {
 	}, [at, open]);
 
 	const complete = (one) => {
-		write(one.line + (one.args || commands.some((c) => c.line.startsWith(one.line + " ")) ? " " : ""));
+		write(one.line + (one.name || one.args || commands.some((c) => c.line.startsWith(one.line + " ")) ? " " : ""));
 		area.current.focus();
 	};
 	const send = async () => {
@@ -151,9 +176,9 @@ export function Composer({ id, label, known, onSend, inThread, focusKey }) {
 	};
 	return html`<form class="composer" data-test="composer" onSubmit=${(e) => { e.preventDefault(); send(); }}
 		onFocusIn=${() => setActive(true)} onFocusOut=${(e) => !e.currentTarget.contains(e.relatedTarget) && setActive(false)}>
-		${open && html`<ul class="commands" role="listbox" id=${id + "-commands"} aria-label="Commands" data-test="commands" ref=${menu}>
+		${open && html`<ul class="commands" role="listbox" id=${id + "-commands"} aria-label=${list[0].name ? "People" : "Commands"} data-test="commands" ref=${menu}>
 			${list.map((o, i) => html`<li key=${o.line} id=${`${id}-command-${i}`} role="option" data-test="command" aria-selected=${i === Math.max(at, 0) ? "true" : "false"} class=${cx(i === Math.max(at, 0) && "at")}
-				onPointerDown=${(e) => { e.preventDefault(); complete(o); }}><b>${o.line}</b> <span class="args">${o.args}</span><span class="help">${o.help}</span></li>`)}
+				onPointerDown=${(e) => { e.preventDefault(); complete(o); }}><b>${o.name || o.line}</b> <span class="args">${o.args}</span><span class="help">${o.help}</span></li>`)}
 		</ul>`}
 		<textarea ref=${area} rows="1" aria-label=${label} placeholder=${label} data-test=${inThread ? "thread-text" : "composer-text"} value=${text} spellcheck="false" enterkeyhint="send"
 			role="combobox" aria-expanded=${open ? "true" : "false"} aria-controls=${id + "-commands"} aria-activedescendant=${open ? `${id}-command-${Math.max(at, 0)}` : undefined}

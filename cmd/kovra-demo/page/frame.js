@@ -2,11 +2,12 @@
 import { html, cx } from "./view.js";
 import { Avatar } from "./stream.js";
 import { Glyph, Mark } from "./icons.js";
+import { AppEntry } from "./home.js";
 
-const roles = { alice: "administrator", bob: "member", mallory: "outsider", carol: "of another organisation" };
+const roles = { alice: "administrator", bob: "member", erin: "member", mallory: "outsider", carol: "of another organisation" };
 
 // Rail lists the channels, and the people whom one can be.
-export function Rail({ slack, user, channel, read, go, become, close, theme, setTheme, real }) {
+export function Rail({ slack, user, channel, inApp, hasApp, freshApp, people, read, go, become, close, theme, setTheme, real }) {
 	return html`<nav class="rail" aria-label="Workspace">
 		<header><${Mark} /><b>Kovra demo</b><button type="button" class="plain only-narrow" aria-label="Close" onClick=${close}><${Glyph} name="close" /></button></header>
 		<h2>Channels</h2>
@@ -15,9 +16,10 @@ export function Rail({ slack, user, channel, read, go, become, close, theme, set
 			return html`<li key=${c.id}><button type="button" class=${cx("entry", c.id === channel.id && "at", fresh && "fresh")} aria-current=${c.id === channel.id ? "page" : undefined} data-test="channel" data-channel=${c.name} onClick=${() => go(c.id)}>
 				<span class="hash">${c.private ? html`<${Glyph} name="lock" />` : "#"}</span>${c.name}${c.ext_shared && html`<small>shared</small>`}${fresh && html`<i class="dot" aria-label="unread"></i>`}</button></li>`;
 		})}</ul>
+		${hasApp && html`<h2>Apps</h2><ul><li><${AppEntry} at=${inApp} fresh=${freshApp} go=${go} /></li></ul>`}
 		<h2>You are</h2>
 		<ul>${slack.users.filter((u) => !u.is_bot).map((u) => html`<li key=${u.id}><button type="button" class=${cx("entry person", u.id === user && "at")} aria-pressed=${u.id === user ? "true" : "false"} data-test="person" data-person=${u.name} onClick=${() => become(u.id)}>
-			<${Avatar} user=${u} small /><span>${u.name}<small>${roles[u.name]}</small></span></button></li>`)}</ul>
+			<${Avatar} user=${u} small /><span>${u.name}<small>${roles[u.name]}${people[u.id] && html` · ${people[u.id].role}`}</small></span></button></li>`)}</ul>
 		<footer>
 			<button type="button" class="entry" data-test="theme" onClick=${() => setTheme(theme === "dark" ? "light" : "dark")}><${Glyph} name=${theme === "dark" ? "sun" : "moon"} /> ${theme === "dark" ? "Light" : "Dark"}</button>
 			<p>${real ? "Slack and GitLab are simulated." : "Slack, GitLab and the cluster are simulated."}<br />Kovra between them is real.</p>
@@ -31,6 +33,7 @@ const steps = [
 	["retry", "Press Retry"],
 	["list", "Type /pipeline"],
 	["build", "Build an image"],
+	["home", "Open Home"],
 	["push", "Push a commit"],
 	["other", "Come back as Mallory"],
 ];

@@ -27,6 +27,7 @@ export function Panel({ lab, focusKey, done, frozen, setFrozen }) {
 		</div>
 		${problem && html`<p class="error" role="alert">${problem}</p>`}
 		<${Push} key=${p.id} project=${p} lab=${lab} act=${act} done=${done} focusKey=${focusKey} />
+		${p.events && html`<${Events} key=${"events" + p.id} project=${p} lab=${lab} act=${act} />`}
 		<section aria-label="Pipelines">
 			${p.pipelines.length === 0 && html`<p class="quiet">${p.real ? "It stands for a real repository, and has no pipelines. Its builds are real." : "No pipeline yet. Push a commit."}</p>`}
 			${p.pipelines.map((one, i) => html`<${Pipeline} key=${one.id} old=${i > 1} pipeline=${one} project=${p} lab=${lab} act=${act} />`)}
@@ -115,6 +116,34 @@ function JobActions({ job, lab, act }) {
 		${job.status === "skipped" && html`<span class="quiet">A stage before it did not pass.</span>`}
 		<a href=${job.url} target="_blank" rel="noopener noreferrer">Log ↗</a>
 	</div>`;
+}
+
+// Events makes things happen in GitLab that are neither commits nor jobs.
+function Events({ project, lab, act }) {
+	const [user, setUser] = useState("alice");
+	const [comment, setComment] = useState("/kovra retry");
+	const { requests, deployments, next_tag: nextTag, release } = project.events;
+	const go = (what, label, more, off) => html`<button type="button" class="button" disabled=${off} data-test=${"event-" + what.replace(":", "-")}
+		onClick=${() => act("event", { project: project.id, do: what, user, ...more })}>${label}</button>`;
+	const first = requests.find((r) => r.state === "opened");
+	return html`<details class="cluster events" data-test="events">
+		<summary><h3>Review, deploy, release</h3></summary>
+		<label class="quiet">as <select aria-label="Who does it" data-test="event-user" value=${user} onChange=${(e) => setUser(e.currentTarget.value)}>
+			${Object.values(lab.people).map((one) => html`<option value=${one.username}>${one.username} · ${one.role}</option>`)}</select></label>
+		${requests.length + deployments.length > 0 && html`<ol>
+			${requests.map((r) => html`<li key=${"r" + r.iid} class=${cx(r === first && "open")} data-test="request" data-state=${r.state}><${Glyph} name="branch" />
+				<span title=${r.title}><a href=${r.url} target="_blank" rel="noopener noreferrer">!${r.iid}</a> ${r.title}</span><em class="quiet">${r.state === "opened" && r.approved ? "approved" : r.state}</em>
+				${r === first && html`<div class="row">${go("request:push", "Push", { id: r.iid })}${go("request:approve", "Approve", { id: r.iid }, r.approved)}${go("request:merge", "Merge", { id: r.iid })}${go("request:close", "Close", { id: r.iid })}</div>
+				<form class="row" onSubmit=${(e) => { e.preventDefault(); act("event", { project: project.id, do: "request:comment", user, id: r.iid, text: comment }); }}>
+					<input aria-label="Comment" data-test="event-comment" value=${comment} spellcheck="false" onInput=${(e) => setComment(e.currentTarget.value)} /><button type="submit" class="button" data-test="event-request-comment">Comment</button></form>`}</li>`)}
+			${deployments.map((d) => html`<li key=${"d" + d.id} data-test="deployment" data-status=${d.status}><${StatusIcon} status=${d.status === "blocked" ? "manual" : d.status} />
+				<span>${d.ref} to ${d.environment}</span><em class="quiet">${d.status}</em>
+				${d.status === "running" && html`${go("deployment:success", "Succeed", { id: d.id })}${go("deployment:fail", "Fail", { id: d.id })}`}
+				${d.status === "blocked" && html`${go("deployment:approve", "Approve", { id: d.id })}${go("deployment:reject", "Reject", { id: d.id })}`}</li>`)}
+		</ol>`}
+		<div class="grid">${go("request:open", "Open merge request")}${go("tag", "Tag " + nextTag)}${go("deployment:start", "Deploy to staging", { text: "staging" })}${go("deployment:start", "Deploy to production", { text: "production" })}
+			${release && go("release", "Release " + release)}</div>
+	</details>`;
 }
 
 const fates = [

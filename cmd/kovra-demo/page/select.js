@@ -9,25 +9,29 @@ const patience = 180; // milliseconds after the last key
 function useDrop(open, close) {
 	const box = useRef(null);
 	const list = useRef(null);
-	useLayoutEffect(() => {
-		if (!open || !list.current) return undefined;
+	const place = () => {
+		if (!list.current) return;
 		const at = box.current.getBoundingClientRect();
 		const style = list.current.style;
 		const below = innerHeight - at.bottom - 12;
 		const up = below < 200 && at.top > below;
 		style.minWidth = Math.max(at.width, 180) + "px";
 		style.maxHeight = Math.min(Math.max(up ? at.top - 12 : below, 120), 320) + "px";
-		style.left = Math.max(Math.min(at.left, innerWidth - list.current.offsetWidth - 8), 8) + "px";
+		const left = list.current.role === "menu" && at.left > innerWidth / 2 ? at.right - list.current.offsetWidth : at.left;
+		style.left = Math.max(Math.min(left, innerWidth - list.current.offsetWidth - 8), 8) + "px";
 		style.top = up ? "auto" : at.bottom + 4 + "px";
 		style.bottom = up ? innerHeight - at.top + 4 + "px" : "auto";
-		return undefined;
-	});
+	};
+	useLayoutEffect(() => { if (open) place(); });
 	useEffect(() => {
 		if (!open) return undefined;
 		const outside = (e) => { if (!box.current?.contains(e.target)) close(); };
 		addEventListener("pointerdown", outside, true);
+		const scrolled = (e) => { if (!list.current?.contains(e.target)) place(); };
 		addEventListener("resize", close);
+		addEventListener("scroll", scrolled, true);
 		return () => {
+			removeEventListener("scroll", scrolled, true);
 			removeEventListener("pointerdown", outside, true);
 			removeEventListener("resize", close);
 		};
@@ -114,20 +118,38 @@ export function Select({ common, several, placeholder, value, chosen, onChange, 
 	</div>`;
 }
 
-// Menu is a button of three dots that opens a few actions.
-export function Menu({ label, options, onChoose }) {
+// Menu is a button of three dots that opens a few actions. The arrow keys go through them.
+export function Menu({ label, options, onChoose, look = "button", test = "overflow", children = "…" }) {
 	const [open, setOpen] = useState(false);
+	const button = useRef(null);
 	const close = () => setOpen(false);
 	const [box, list] = useDrop(open, close);
+	useLayoutEffect(() => { if (open) list.current?.querySelector("button")?.focus({ preventScroll: true }); }, [open]);
 	const keys = (e) => {
-		if (e.key === "Escape" && open) {
+		if (!open) return;
+		const move = { ArrowDown: 1, ArrowUp: -1 }[e.key];
+		const items = [...list.current.querySelectorAll("button")];
+		if (e.key === "Escape") {
+			e.preventDefault();
 			e.stopPropagation();
 			close();
+			button.current.focus();
+		} else if (e.key === "Tab") {
+			close();
+			button.current.focus();
+		} else if (move) {
+			e.preventDefault();
+			items[(items.indexOf(document.activeElement) + move + items.length) % items.length].focus();
 		}
 	};
+	const choose = (o) => {
+		close();
+		button.current.focus({ preventScroll: true });
+		onChoose(o);
+	};
 	return html`<div class="select menu" ref=${box} onKeyDown=${keys}>
-		<button type="button" class="button" data-test="overflow" aria-label=${label} aria-haspopup="menu" aria-expanded=${open ? "true" : "false"} onClick=${() => setOpen(!open)}>…</button>
-		${open && html`<div class="drop" ref=${list} role="menu">${options.map((o) => html`<button type="button" role="menuitem" data-test="option"
-			onClick=${() => { close(); onChoose(o); }}>${words(o.text.text)}</button>`)}</div>`}
+		<button type="button" class=${look} ref=${button} data-test=${test} aria-label=${label} title=${test === "overflow" ? undefined : label} aria-haspopup="menu" aria-expanded=${open ? "true" : "false"} onClick=${() => setOpen(!open)}>${children}</button>
+		${open && html`<div class="drop" ref=${list} role="menu" aria-label=${label}>${options.map((o) => html`<button type="button" role="menuitem" tabindex="-1" data-test="option"
+			onClick=${() => choose(o)}>${words(o.text.text)}</button>`)}</div>`}
 	</div>`;
 }

@@ -4,12 +4,13 @@ import { Blocks } from "./blocks.js";
 import { mrkdwn } from "./mrkdwn.js";
 import { timeOf } from "./view.js";
 import { Glyph, Mark } from "./icons.js";
+import { Menu } from "./select.js";
 
 const near = 48; // pixels from the bottom that still count as the bottom
 
 // Stream keeps the place in a scrolling list. place names what is shown: a new one begins at the bottom,
 // and so does it each time that sent changes.
-export function Stream({ place, label, children, count, sent, test }) {
+export function Stream({ place, label, children, count, sent, test, panel }) {
 	const box = useRef(null);
 	const held = useRef({ place: "", bottom: true, count: 0, sent });
 	const [below, setBelow] = useState(0);
@@ -41,7 +42,7 @@ export function Stream({ place, label, children, count, sent, test }) {
 		held.current.bottom = true;
 		box.current.scrollTo({ top: box.current.scrollHeight, behavior: "smooth" });
 	};
-	return html`<div class="stream-frame">
+	return html`<div class="stream-frame" id=${panel || undefined} role=${panel ? "tabpanel" : undefined} aria-labelledby=${panel ? "tab-messages" : undefined}>
 		<div class="stream" ref=${box} onScroll=${onScroll} role="log" aria-label=${label} aria-live="polite" aria-relevant="additions" tabindex="0" data-test=${test}>
 			<div class="grow"></div>${children}</div>
 		${below > 0 && html`<button type="button" class="jump" onClick=${jump}><${Glyph} name="down" /> New messages</button>`}
@@ -57,6 +58,20 @@ export function Avatar({ user, small }) {
 	return html`<span class=${cx("avatar", "tone" + tone, small && "tiny")} aria-hidden="true">${user.real_name.split(" ").map((w) => w[0]).join("").slice(0, 2)}</span>`;
 }
 
+// Entries of the menu of a message: Slack's own, and the app's shortcut.
+const reply = { text: { text: "Reply in thread" } };
+const shortcut = { text: { text: "Kovra actions" } };
+
+// Tools are what can be done with a message: they float above it.
+function Tools({ message: m, act, onThread }) {
+	const answer = () => onThread(m.thread_ts || m.ts, true);
+	return html`<div class="tools" role="group" aria-label="Message actions">
+		${onThread && html`<button type="button" class="plain" aria-label="Reply in thread" title="Reply in thread" data-test="reply" onClick=${answer}><${Glyph} name="thread" /></button>`}
+		<${Menu} look="plain" test="message-menu" label="More actions" options=${onThread ? [reply, shortcut] : [shortcut]}
+			onChoose=${(o) => (o === reply ? answer() : act("shortcut", { channel: m.channel, ts: m.ts }))}><${Glyph} name="dots" /><//>
+	</div>`;
+}
+
 // Message is one message with what belongs to it. It keeps its node when it is edited.
 export function Message({ message: m, ctx, follows, inThread, onThread, onDismiss, unread }) {
 	const user = ctx.people[m.user];
@@ -66,7 +81,7 @@ export function Message({ message: m, ctx, follows, inThread, onThread, onDismis
 	here.options = (what) => ctx.find({ ...here.place, ...what });
 	const kind = m.ephemeral ? "ephemeral" : m.broadcast && !inThread ? "broadcast" : "";
 	const replies = m.thread?.length || 0;
-	return html`<article class=${cx("message", kind, follows && "follows")} data-test="message" data-ts=${m.ts} data-kind=${kind || undefined} data-from=${user?.name}>
+	return html`<article class=${cx("message", kind, follows && "follows")} aria-label=${`${user?.name || m.user}, ${timeOf(m.ts)}`} data-test="message" data-ts=${m.ts} data-kind=${kind || undefined} data-from=${user?.name}>
 		${m.ephemeral && html`<p class="aside"><${Glyph} name="lock" /> Only visible to you <button type="button" class="link" data-test="dismiss" onClick=${() => onDismiss(m)}>Dismiss</button></p>`}
 		${kind === "broadcast" && html`<p class="aside"><${Glyph} name="thread" /> <span>in a thread:</span> <button type="button" class="link" onClick=${() => onThread(m.thread_ts)}>${ctx.titleOf?.(m.thread_ts) || "open it"}</button></p>`}
 		${inThread && m.broadcast && html`<p class="aside"><${Glyph} name="thread" /> also sent to the channel</p>`}
@@ -83,5 +98,6 @@ export function Message({ message: m, ctx, follows, inThread, onThread, onDismis
 			${replies > 0 && !inThread && html`<button type="button" class=${cx("replies", unread && "new")} data-test="replies" onClick=${() => onThread(m.ts)}>
 				<${Avatar} user=${ctx.people[m.thread[replies - 1].user]} small /> <b>${replies} ${replies === 1 ? "reply" : "replies"}</b> <span class="quiet">Last reply ${timeOf(m.thread[replies - 1].ts)}</span></button>`}
 		</div>
+		${!m.ephemeral && !m.deleted && html`<${Tools} message=${m} act=${ctx.act} onThread=${!inThread && onThread} />`}
 	</article>`;
 }
