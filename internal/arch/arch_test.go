@@ -47,7 +47,9 @@ var may = map[string][]string{
 	"internal/identity":  floor,
 	"internal/web":       floor,
 	"internal/dispatch":  floor,
+	"internal/apply":     append([]string{"bot"}, floor...),
 	"internal/app":       {anything},
+	"internal/check":     {anything},
 	"cmd/kovra":          {anything},
 	"cmd/kovra-demo":     {anything},
 	"manifests":          {},
@@ -80,6 +82,7 @@ var never = map[string][]string{
 	"tekton":             {"database/sql", "github.com/slack-go/", "github.com/gin-gonic/", "gitlab.com/"},
 	"internal/dispatch":  {"github.com/slack-go/", "github.com/gin-gonic/", "gitlab.com/"},
 	"internal/app":       ours(simulators),
+	"internal/check":     ours(simulators),
 	"cmd/kovra":          ours(simulators),
 }
 
@@ -210,6 +213,46 @@ func TestGoroutinesHaveOwners(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestOnlyTheCommandLineHasOperators: kovra.Operator is a person who may do everything with the bot's token. Whoever makes
+// one must have the database in their hands: nothing that serves Slack, GitLab or a browser may.
+func TestOnlyTheCommandLineHasOperators(t *testing.T) {
+	made := 0
+	for _, p := range packages(t) {
+		for _, file := range p.files {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if !makesOperator(n) || p.name == "internal/kovra" || p.name == "storage/storagetest" {
+					return true
+				}
+				if made++; p.name != "cmd/kovra" {
+					t.Errorf("%s: makes an operator", p.fset.Position(n.Pos()))
+				}
+				return true
+			})
+		}
+	}
+	if made == 0 {
+		t.Error("nobody makes an operator: this test looks for the wrong thing")
+	}
+}
+
+// makesOperator reports whether a node calls kovra.Operator, or sets a field of that name.
+func makesOperator(n ast.Node) bool {
+	named := func(e ast.Expr) bool {
+		s, ok := e.(*ast.SelectorExpr)
+		return ok && s.Sel.Name == "Operator"
+	}
+	switch n := n.(type) {
+	case *ast.CallExpr:
+		return named(n.Fun)
+	case *ast.KeyValueExpr:
+		key, ok := n.Key.(*ast.Ident)
+		return ok && key.Name == "Operator"
+	case *ast.AssignStmt:
+		return slices.ContainsFunc(n.Lhs, named)
+	}
+	return false
 }
 
 func TestEveryPackageHasAComment(t *testing.T) {
