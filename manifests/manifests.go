@@ -1,5 +1,5 @@
-// Package manifests owns the YAML that administrators apply: the Slack app's manifest, and
-// the Tekton pipelines that build and deploy.
+// Package manifests owns the YAML that administrators apply: the bot on Kubernetes, the Tekton
+// pipelines that build and deploy, and the Slack app's manifest.
 //
 // It is used by its tests, which check every file against what the program needs
 // and against the limits of whoever reads it.

@@ -63,3 +63,19 @@ make_tools() {
 		"$VERSION_CODENAME" "$tools.part" >"$cache/mmdebstrap.log" 2>&1 || { tail "$cache/mmdebstrap.log" >&2; return 1; }
 	mv "$tools.part" "$tools"
 }
+
+# make_golang makes the tree of an image with Go and gcc, as the official one is, from this machine's
+# Go and Debian's packages.
+make_golang() {
+	# shellcheck source=/dev/null
+	. /etc/os-release
+	local goroot parts=$cache/golang.part
+	goroot=$(go env GOROOT)
+	golang=$cache/golang-$(digest <(declare -f make_golang) "$goroot/VERSION").tar
+	[[ ! -f $golang ]] || return 0
+	mmdebstrap --quiet --format=tar --variant=essential --aptopt='Apt::Install-Recommends "false"' \
+		--dpkgopt='path-exclude=/usr/share/'{doc,man,locale,info}'/*' --include=ca-certificates,gcc,libc6-dev \
+		"$VERSION_CODENAME" "$parts" >"$cache/mmdebstrap.log" 2>&1 || { tail "$cache/mmdebstrap.log" >&2; return 1; }
+	tar -rf "$parts" -C "$goroot" --exclude=./{api,doc,misc,test} --transform 's,^\.,./usr/local/go,S' .
+	mv "$parts" "$golang"
+}

@@ -3,7 +3,7 @@
 # own, and ends when it ends, whatever ends it. Started by up, never by hand.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh" "$1"
 # shellcheck disable=SC2034 # used by the parts
-bin=$2 tools=$3 images=$4
+bin=$2 tools=$3 golang=$4 images=$5
 for part in pki control node images; do
 	# shellcheck source=/dev/null
 	. "$here/$part.sh"

@@ -11,6 +11,7 @@ push_images() {
 	done
 	push_busybox
 	push_tools
+	push_golang
 	touch "$images/complete"
 }
 
@@ -48,6 +49,14 @@ push_tools() {
 	setcap cap_setgid+ep "$tree/usr/bin/newgidmap"
 	install -d -o 1000 -g 1000 "$tree/home/user"
 	commit tools --cmd /bin/bash --env HOME=/root
+}
+
+# push_golang: what our Dockerfile takes for the official image of Go.
+push_golang() {
+	local tree=$dir/tree
+	mkdir -p "$tree"
+	tar -xf "$golang" -C "$tree"
+	commit golang --cmd /bin/bash --env GOPATH=/go --env PATH=/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin
 }
 
 # commit NAME [SETTING...]: pushes the tree and removes it.

@@ -7,6 +7,8 @@ start_network() {
 	ip link add pods type bridge
 	ip addr add "$node_ip/16" dev pods
 	ip link set pods up
+	# Whoever is no pod reaches Services too: the packet filter turns what has any way at all.
+	ip route add "$service_cidr" dev pods
 	echo 1 >/proc/sys/net/ipv4/ip_forward
 }
 
@@ -112,18 +114,19 @@ start_proxy() {
 }
 
 # make_volumes: nothing provisions volumes on demand here, so there are some for the
-# claims of PipelineRuns.
+# claims of PipelineRuns and of the bot. The kubelet gives no group to a hostPath, so everybody may
+# write there.
 make_volumes() {
 	local i
 	for i in {1..64}; do
-		mkdir -p "$dir/volumes/$i"
+		mkdir -p -m 777 "$dir/volumes/$i"
 		cat <<-YAML
 			---
 			apiVersion: v1
 			kind: PersistentVolume
 			metadata: {name: volume-$i}
 			spec:
-			  capacity: {storage: 10Gi}
+			  capacity: {storage: 20Gi}
 			  accessModes: [ReadWriteOnce]
 			  hostPath: {path: $dir/volumes/$i}
 		YAML

@@ -121,12 +121,7 @@ func (b *Bed) Kubectl(t *testing.T, input string, args ...string) string {
 // need not exist yet, and returns where to clone it from and the commit's id.
 func (b *Bed) Commit(t *testing.T, repository string, files map[string]string) (url, id string) {
 	t.Helper()
-	bare := filepath.Join(b.gitRoot, repository+".git")
-	if _, err := os.Stat(bare); err != nil {
-		git(t, ".", "init", "-q", "--bare", "-b", "main", bare)
-	}
 	work := t.TempDir()
-	git(t, work, "init", "-q", "-b", "main")
 	for name, text := range files {
 		path := filepath.Join(work, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -136,7 +131,18 @@ func (b *Bed) Commit(t *testing.T, repository string, files map[string]string) (
 			t.Fatal(err)
 		}
 	}
-	git(t, work, "add", "-A")
+	return b.CommitTree(t, repository, work)
+}
+
+// CommitTree is Commit of all files of a folder, which becomes a clone.
+func (b *Bed) CommitTree(t *testing.T, repository, work string) (url, id string) {
+	t.Helper()
+	bare := filepath.Join(b.gitRoot, repository+".git")
+	if _, err := os.Stat(bare); err != nil {
+		git(t, ".", "init", "-q", "--bare", "-b", "main", bare)
+	}
+	git(t, work, "init", "-q", "-b", "main")
+	git(t, work, "add", "--all", "--force")
 	git(t, work, "-c", "user.name=Ann", "-c", "user.email=ann@example.com", "commit", "-q", "-m", "A change")
 	git(t, work, "push", "-q", "-f", bare, "main")
 	return b.GitURL + "/" + repository + ".git", git(t, work, "rev-parse", "HEAD")

@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -26,11 +27,21 @@ func (b *Bed) Install(t *testing.T, builder string) *Place {
 	p := &Place{Namespace: "builds-" + strings.ToLower(rand.Text()[:8]), bed: b}
 	b.Kubectl(t, p.Render(t, builder), "apply", "--validate=strict", "-f", "-")
 	t.Cleanup(func() { b.Kubectl(t, "", "delete", "namespace", p.Namespace, "--wait=false") })
+	p.AddCredentials(t)
+	return p
+}
+
+// Place is a namespace that has our manifests by another way.
+func (b *Bed) Place(namespace string) *Place { return &Place{Namespace: namespace, bed: b} }
+
+// AddCredentials makes what builds need to reach the git server and the registry of apps.
+func (p *Place) AddCredentials(t *testing.T) {
+	t.Helper()
+	b := p.bed
 	p.kubectl(t, "create", "secret", "generic", "kovra-git", "--from-literal=username="+b.GitUser, "--from-literal=password="+b.GitPassword)
 	p.kubectl(t, "create", "secret", "docker-registry", "kovra-registry",
 		"--docker-server="+b.Apps.Address, "--docker-username="+b.Apps.User, "--docker-password="+b.Apps.Password)
 	p.kubectl(t, "create", "configmap", "kovra-ca", "--from-file=ca.crt="+b.CA)
-	return p
 }
 
 // Render is the manifests as an administrator's overlay makes them.
@@ -81,6 +92,7 @@ type Run struct {
 	Pipeline, Account string
 	Params            map[string]any   // text, or a list of it
 	Workspaces        []map[string]any // as in the PipelineRun
+	Patience          time.Duration    // how long Finish waits, 4 minutes by default
 }
 
 // Build is the run of kovra-build that the bot would create.
@@ -146,7 +158,7 @@ func (p *Place) Finish(t *testing.T, run Run) Outcome {
 			ChildReferences []struct{ Name, PipelineTaskName string }
 		}
 	}
-	Until(t, 4*time.Minute, "the end of "+name, func() bool {
+	Until(t, cmp.Or(run.Patience, 4*time.Minute), "the end of "+name, func() bool {
 		if err := json.Unmarshal([]byte(p.kubectl(t, "get", "pipelinerun", name, "-o", "json")), &object); err != nil {
 			t.Fatal(err)
 		}
