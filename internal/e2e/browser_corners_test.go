@@ -172,7 +172,7 @@ func (p *page) beMallory() {
 	p.gone("@composer")
 	p.gone("@channel", "ops-private")
 	p.click(p.card("Change number 6") + " @button[data-action=cancel]")
-	p.see("@message[data-kind=ephemeral]", "Only members of a channel that is subscribed to web may do that")
+	p.see("@message[data-kind=ephemeral]", "Only members of a channel that is subscribed to web")
 	p.shot("mallory-click")
 	p.click("@channel[data-channel=web-team]")
 	p.enter("/pipeline run web main")

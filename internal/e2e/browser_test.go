@@ -51,6 +51,8 @@ func (p *page) watchOpening() {
 	p.see("@thread-messages @message", "web · main · Failed", "Apply vouchers to every item")
 	p.see("@thread-messages @message", "web main is broken")
 	p.shot("your-turn")
+	p.follow("@thread-messages @message", "Full log").leave()
+	p.see("@hint.done[data-step=log]")
 	p.click("[aria-label='Close the hints']")
 	p.gone("@hints")
 	ask[bool](p, `(document.querySelector("[data-test=thread-messages]").scrollTop = 0) === 0`)

@@ -79,13 +79,19 @@ func TestBrowserViewerDemo(t *testing.T) {
 // follow presses a button that opens a log, and goes to the tab that it opened.
 func (p *page) follow(message, label string) viewer {
 	p.t.Helper()
+	return p.followTo(message, label, "/logs/")
+}
+
+// followTo presses a button that opens an address with that part, and goes to the tab that it opened.
+func (p *page) followTo(message, label, part string) viewer {
+	p.t.Helper()
 	p.click(message+" @button", label)
 	for end := time.Now().Add(browserPatience); time.Now().Before(end); {
 		tabs, err := chromedp.Targets(p.ctx)
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		i := slices.IndexFunc(tabs, func(tab *cdptarget.Info) bool { return !tab.Attached && strings.Contains(tab.URL, "/logs/") })
+		i := slices.IndexFunc(tabs, func(tab *cdptarget.Info) bool { return !tab.Attached && strings.Contains(tab.URL, part) })
 		if i >= 0 {
 			return p.tab(tabs[i].TargetID)
 		}

@@ -164,8 +164,9 @@ func (h tour) phone() {
 	live.write(200)
 	v.load(live.url())
 	v.on(200)
-	v.do(chromedp.Evaluate[chromedp.Void]("document.querySelector('[data-test=log]').scrollTop -= 900"))
-	v.see("@follow-pill") // the page has noticed
+	// A person goes on swiping until the page has noticed; a first swipe may come before lines are laid out.
+	v.wait("(document.querySelector('[data-test=log]').scrollTop -= 900, document.querySelector('[data-test=follow-pill]').checkVisibility())")
+	v.see("@follow-pill")
 	live.write(12)
 	v.see("@follow-pill", "12 new lines")
 	fits("live")

@@ -31,6 +31,7 @@ var mustHappen = []string{
 	"crash before a write of GitLab", "crash after a write of GitLab", "crash before a read of GitLab", "crash after a read of GitLab",
 	"duplicate", "drop", "late", "shuffle", "restart", "double click", "viewer", "erase",
 	"log that is complete", "log that outlived its erasure", "log that nobody read to its end", "reader who saw the end",
+	"merge request", "comment", "deployment", "mention", "event twice", "home", "watch", "relay", "told alone", "token revoked", "token expired",
 	"slack rate limit", "slack 5xx", "slack lost reply", "slack delay", "slack drop",
 	"gitlab rate limit", "gitlab 5xx", "gitlab lost reply", "gitlab 502 after", "gitlab delay",
 }
@@ -113,12 +114,12 @@ func TestChaosNotices(t *testing.T) {
 // live links the project, lets things happen to it, and then waits for quiet.
 func (w *world) live() {
 	w.settle(2 * time.Second)
-	for _, link := range [][2]string{{deploys, "/kovra link web group/web"}, {team, "/kovra link site group/web"}} {
-		seen, err := w.slack.Slash(w.t.Context(), alice, link[0], link[1])
-		if err != nil || seen.Error != "" {
-			w.t.Fatalf("link: %v %s", err, seen.Text())
-		}
+	if w.accounts {
+		w.join(alice, "alice")
+		w.join(bob, "bob")
+		w.settle(5 * time.Second)
 	}
+	w.subscribe()
 	w.settle(5 * time.Second)
 	for range 40 + w.rnd.IntN(40) {
 		w.happen()
@@ -130,6 +131,16 @@ func (w *world) live() {
 		}
 	}
 	w.calm()
+}
+
+// subscribe links the project and says what each channel wants to hear.
+func (w *world) subscribe() {
+	w.t.Helper()
+	w.say(alice, deploys, "/kovra link web group/web")
+	w.say(alice, team, "/kovra link site group/web")
+	w.say(alice, relays, "/kovra subscribe web merge_requests tags deployments releases pushes")
+	w.say(alice, fails, "/kovra subscribe web pipelines only:failures quiet")
+	w.say(bob, deploys, "/kovra notify me all")
 }
 
 // settle lets time pass.
@@ -190,6 +201,7 @@ func (w *world) happen() {
 		w.push, w.push, w.work, w.work, w.work, w.work, w.finish, w.finish, w.finish,
 		w.clickSomething, w.clickSomething, w.doubleClick, w.clickAtGitLab, w.runTyped, w.runTyped,
 		w.openViewer, w.openViewer, w.closeViewer, w.closeViewer, w.write, w.write, w.erase,
+		w.review, w.review, w.comment, w.publish, w.mention, w.mention, w.lookAtHome, w.watchOne, w.meddleWithTokens, w.meddleWithTokens,
 		w.meddleWithHooks, w.meddleWithHooks, w.breakSlack, w.breakSlack, w.breakGitLab, w.breakGitLab, w.restart,
 	}
 	deeds[w.rnd.IntN(len(deeds))]()
@@ -358,24 +370,34 @@ func (w *world) restart() {
 func (w *world) problems() []string {
 	var out []string
 	ctx := context.WithoutCancel(w.t.Context())
+	w.stateProblems(ctx, &out)
+	w.homeProblems(ctx, &out)
+	return out
+}
+
+// stateProblems is what of it can be seen without asking the program for anything.
+func (w *world) stateProblems(ctx context.Context, out *[]string) {
 	db := w.app.DB()
 	w.hooked = w.endsOf()
-	w.logProblems(&out)
+	w.logProblems(out)
 	for ref, err := range db.Dirty(ctx) {
-		out = append(out, fmt.Sprintf("still to be done: %s %d (%v)", ref.Kind, ref.ID, err))
+		*out = append(*out, fmt.Sprintf("still to be done: %s %d (%v)", ref.Kind, ref.ID, err))
 	}
 	err := db.Read(ctx, func(tx *storage.Tx) error {
-		shown, err := w.threadProblems(tx, &out)
+		shown, err := w.threadProblems(tx, out)
 		if err != nil {
 			return err
 		}
-		w.strangers(shown, &out)
-		return w.startProblems(tx, &out)
+		if err := w.otherThreads(tx, shown, out); err != nil {
+			return err
+		}
+		w.strangers(shown, out)
+		return w.startProblems(tx, out)
 	})
+	w.peopleProblems(out)
 	if err != nil {
-		out = append(out, err.Error())
+		*out = append(*out, err.Error())
 	}
-	return out
 }
 
 // threadProblems compares every thread, slot by slot, with the rendering of its state.
@@ -397,10 +419,11 @@ func (w *world) threadProblems(tx *storage.Tx, out *[]string) (map[string]string
 		if err != nil {
 			return nil, err
 		}
-		if len(threads) != 2 {
-			*out = append(*out, fmt.Sprintf("pipeline %d has %d threads, want one in each of two channels", r.Remote, len(threads)))
+		all := slices.DeleteFunc(slices.Clone(threads), func(t kovra.Thread) bool { return t.Channel != deploys && t.Channel != team })
+		if len(all) != 2 {
+			*out = append(*out, fmt.Sprintf("pipeline %d has %d threads, want one in each of two channels", r.Remote, len(all)))
 		}
-		for _, th := range threads {
+		for _, th := range all {
 			v, err := tx.View(th.ID)
 			if err != nil {
 				return nil, err
@@ -420,17 +443,23 @@ func (w *world) viewProblems(v kovra.View, shown map[string]string, out *[]strin
 	ends := w.ends(v.Run.Remote)
 	for _, m := range bot.Render(v) {
 		slot := v.Slots[m.Slot]
-		name := fmt.Sprintf("pipeline %d, %s", v.Run.Remote, m.Slot)
+		name := fmt.Sprintf("pipeline %d in %s, %s", v.Run.Remote, v.Thread.Channel, m.Slot)
+		if v.Subject != nil {
+			name = fmt.Sprintf("%s %s, %s", v.Subject.Kind, v.Subject.Key, m.Slot)
+		}
+		if v.Build != nil {
+			name = fmt.Sprintf("build %d in %s, %s", v.Build.ID, v.Thread.Channel, m.Slot)
+		}
 		if slot.TS == "" {
 			*out = append(*out, name+" is not shown")
 			continue
 		}
-		at := v.Thread.Channel + slot.TS
+		at := w.spot(v.Thread) + slot.TS
 		if other := shown[at]; other != "" {
 			*out = append(*out, fmt.Sprintf("%s and %s are the same message", name, other))
 		}
 		shown[at] = name
-		got, there := w.slack.Message(v.Thread.Channel, slot.TS)
+		got, there := w.slack.Message(w.spot(v.Thread), slot.TS)
 		if !there {
 			*out = append(*out, name+" is not in Slack")
 			continue
@@ -438,12 +467,12 @@ func (w *world) viewProblems(v kovra.View, shown map[string]string, out *[]strin
 		if diff := cmp.Diff(blocksOf(m.Blocks), blocksOf(got.Blocks)); diff != "" || got.Text != m.Text {
 			*out = append(*out, fmt.Sprintf("%s differs (-state +Slack): %s", name, diff))
 		}
-		if at, ok := strings.CutPrefix(m.Slot, "result/"); ok && !ends[at] && !w.told[fmt.Sprintf("%d/%s", v.Run.Remote, at)] {
+		if at, ok := strings.CutPrefix(m.Slot, "result/"); ok && v.Build == nil && !ends[at] && !w.told[fmt.Sprintf("%d/%s", v.Run.Remote, at)] {
 			*out = append(*out, name+" is no end that GitLab ever told")
 		}
 	}
 	for key, s := range v.Slots {
-		if at := v.Thread.Channel + s.TS; s.TS != "" && shown[at] == "" {
+		if at := w.spot(v.Thread) + s.TS; s.TS != "" && shown[at] == "" {
 			shown[at] = key // a message whose time is over; it stays
 		}
 	}
@@ -467,7 +496,7 @@ func blocksOf(v any) []map[string]any {
 
 // strangers are messages of the bot that belong to no slot: doubled posts.
 func (w *world) strangers(shown map[string]string, out *[]string) {
-	for _, channel := range []string{deploys, team} {
+	for _, channel := range []string{deploys, team, relays, fails} {
 		for _, m := range w.slack.Messages(channel) {
 			for _, m := range append([]slacksim.Message{m}, w.slack.Replies(channel, m.TS)...) {
 				if shown[m.Channel+m.TS] == "" && m.User == slacksim.BotUserID {
@@ -492,7 +521,7 @@ func (w *world) startProblems(tx *storage.Tx, out *[]string) error {
 	}
 	done := 0
 	for _, a := range actions {
-		if a.Open() {
+		if a.Open() || a.State == kovra.ActionWaits {
 			*out = append(*out, fmt.Sprintf("action %d (%s) never ended", a.ID, a.Kind))
 		}
 		if a.Kind == kovra.ActRun && a.State == kovra.ActionDone {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ import (
 	"kovra.dev/chatops/internal/config"
 	"kovra.dev/chatops/internal/gitlabsim"
 	"kovra.dev/chatops/internal/slacksim"
+	"kovra.dev/chatops/internal/tektonsim"
+	"kovra.dev/chatops/storage"
 )
 
 const (
@@ -57,6 +60,8 @@ type killer struct {
 	left int    // points to go; 0: never
 	only string // the kind of point that counts; "": every kind
 	dead bool
+	seen int // commits that were begun
+	full int // this one fails, as on a full disk; 0: none
 	what *tally
 }
 
@@ -92,9 +97,23 @@ func (k *killer) killed() bool {
 	return k.dead
 }
 
+// kill ends the life now.
+func (k *killer) kill() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dead = true
+}
+
 func (k *killer) interrupt(committed bool) error {
 	if committed {
 		return k.at("after a commit")
+	}
+	k.mu.Lock()
+	k.seen++
+	full := k.seen == k.full
+	k.mu.Unlock()
+	if full {
+		return storage.ErrStuck
 	}
 	return k.at("before a commit")
 }
@@ -110,7 +129,7 @@ type deadly struct {
 
 func (d deadly) RoundTrip(r *http.Request) (*http.Response, error) {
 	kind := "read"
-	if r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "conversations.") && !strings.Contains(r.URL.Path, "auth.test") {
+	if writes(r) {
 		kind = "write"
 	}
 	if err := d.k.at("before a " + kind + " of " + d.peer); err != nil {
@@ -130,6 +149,11 @@ func (d deadly) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// writes reports whether a request to a peer may change something there.
+func writes(r *http.Request) bool {
+	return r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "conversations.") && !strings.Contains(r.URL.Path, "auth.test")
+}
+
 // sabotage switches off, from outside, what the product relies on; the chaos
 // test must notice.
 type sabotage struct {
@@ -146,6 +170,9 @@ type world struct {
 	cfg   *config.Config
 	evil  sabotage
 	what  *tally
+	off   atomic.Int64      // how far the clock of the program's machine is wrong, in nanoseconds
+	sim   *tektonsim.Server // nil: builds are off
+	bent  func(peer string, next http.RoundTripper) http.RoundTripper
 
 	mu     sync.Mutex
 	app    *app.App // nil while dead
@@ -156,8 +183,12 @@ type world struct {
 	seen   map[string]int  // deliveries by key, for sabotage
 	told   map[string]bool // ends that GitLab's API told: pipeline/seconds
 
-	readers, gone []*logReader              // pages that are open, and that were closed
-	erased        map[int64]string          // logs that GitLab has no more, by job
+	readers, gone []*logReader     // pages that are open, and that were closed
+	erased        map[int64]string // logs that GitLab has no more, by job
+	ledger        ledger
+	accounts      bool    // people act with accounts of their own
+	deployed      []int64 // deployments of GitLab
+	tags          int
 	hooked        map[int64]map[string]bool // ends that webhooks told, by pipeline
 }
 
@@ -167,15 +198,27 @@ func newWorld(t *testing.T, seed uint64, what *tally, evil sabotage) *world {
 	w.slack = slacksim.New(slacksim.Options{
 		BaseURL: slackURL, RequestURL: publicURL, Transport: slacksim.HandlerTransport(http.HandlerFunc(w.front)), Limits: seed%2 == 0,
 	})
+	w.lab = gitlabsim.New(gitlabsim.Options{})
+	w.lab.SetURL(labURL)
+	w.lab.SetWebhookDelivery(w.deliver)
+	w.populate()
+	var more []string
+	if w.accounts = seed%3 == 1; w.accounts {
+		more = append(settingsOfOAuth(), "KOVRA_LOG_ACCESS=link")
+	}
+	w.cfg = configuration(t, filepath.Join(quickDir(t), "kovra.db"), more...)
+	w.start(&killer{what: what})
+	return w
+}
+
+// populate fills both peers with what every life of the world begins with.
+func (w *world) populate() {
 	w.slack.AddUser(slacksim.User{ID: alice, Name: "alice", IsAdmin: true})
 	w.slack.AddUser(slacksim.User{ID: bob, Name: "bob"})
 	w.slack.AddChannel(slacksim.Channel{ID: deploys, Name: "deploys", Members: []string{alice, bob}})
 	w.slack.AddChannel(slacksim.Channel{ID: team, Name: "team", Private: true, Members: []string{alice, slacksim.BotUserID}})
-	w.lab = gitlabsim.New(gitlabsim.Options{})
-	w.lab.SetURL(labURL)
-	w.lab.SetWebhookDelivery(w.deliver)
 	w.lab.AddUser(gitlabsim.User{ID: 5, Username: "alice", Name: "Alice"})
-	w.lab.AddProject(gitlabsim.Project{ID: web, Path: "group/web", Members: map[string]int{"alice": 40}})
+	w.lab.AddProject(gitlabsim.Project{ID: web, Path: "group/web", Members: map[string]int{"alice": 40, "bob": 30}})
 	w.lab.SetCI(web, []string{"build", "test", "deploy"}, []gitlabsim.JobSpec{
 		{Name: "build", Stage: "build"},
 		{Name: "unit", Stage: "test", Retry: 1},
@@ -186,18 +229,16 @@ func newWorld(t *testing.T, seed uint64, what *tally, evil sabotage) *world {
 		{Name: "ship", Stage: "deploy", Manual: true, AllowFailure: true},
 	})
 	w.lab.CreateBranch(web, "feature", "main", "alice")
-	w.cfg = configuration(t, filepath.Join(quickDir(t), "kovra.db"))
-	w.start(&killer{what: what})
-	return w
+	w.people()
 }
 
-func configuration(t *testing.T, path string) *config.Config {
+func configuration(t *testing.T, path string, more ...string) *config.Config {
 	t.Helper()
-	cfg, err := config.Load([]string{
+	cfg, err := config.Load(append([]string{
 		"KOVRA_DATABASE_URL=sqlite:" + path, "KOVRA_PUBLIC_URL=" + publicURL,
 		"KOVRA_SLACK_BOT_TOKEN=xoxb-sim", "KOVRA_SLACK_SIGNING_SECRET=sim-secret", "KOVRA_SLACK_API_URL=" + slackURL + "/api/",
 		"KOVRA_GITLAB_URL=" + labURL, "KOVRA_GITLAB_TOKEN=glpat-sim", "KOVRA_GITLAB_WEBHOOK_SECRET=" + secret, "KOVRA_ADMINS=" + alice,
-	}, "")
+	}, more...), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,12 +257,14 @@ func (w *world) mortal() *killer {
 // start begins a life of the program that ends as k says.
 func (w *world) start(k *killer) {
 	w.t.Helper()
-	toSlack := deadly{next: w.slack.Client().Transport, k: k, peer: "Slack"}
+	toSlack := deadly{next: w.way("Slack", w.slack.Client().Transport), k: k, peer: "Slack"}
 	if w.evil.blindNonce {
 		toSlack.bend = forgetMetadata
 	}
 	a, err := app.New(w.t.Context(), w.cfg, app.Options{
-		Slack: toSlack, GitLab: deadly{next: w.lab.Client().Transport, k: k, peer: "GitLab", bend: w.listen}, Interrupt: k.interrupt,
+		Log:   w.ledger.logger(),
+		Slack: toSlack, GitLab: deadly{next: w.way("GitLab", w.lab.Client().Transport), k: k, peer: "GitLab", bend: w.listen}, Interrupt: k.interrupt,
+		Cluster: w.wayToCluster(), Now: w.now,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -235,6 +278,24 @@ func (w *world) start(k *killer) {
 	for _, r := range w.readers {
 		w.connect(r)
 	}
+}
+
+// now is the clock of the program's machine.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.off.Load())) }
+
+// way is the way to a peer, bent if this world bends it.
+func (w *world) way(peer string, next http.RoundTripper) http.RoundTripper {
+	if w.bent == nil {
+		return next
+	}
+	return w.bent(peer, next)
+}
+
+func (w *world) wayToCluster() http.RoundTripper {
+	if w.sim == nil {
+		return nil
+	}
+	return w.way("Kubernetes", streaming{w.sim})
 }
 
 // stop ends the present life: in order, or as it is after a kill.

@@ -46,7 +46,7 @@ func openShop(t *testing.T, bed *clustertest.Bed, program, builder string) *shop
 	s.lab = 1
 	s.story.lab.AddProject(gitlabsim.Project{ID: s.lab, Path: s.path})
 	s.env = []string{
-		"KOVRA_KUBECONFIG=" + s.account(), "KOVRA_BUILD_NAMESPACE=" + place.Namespace, "KOVRA_CA_CONFIGMAP=kovra-ca",
+		"KOVRA_KUBECONFIG=" + s.account(), "KOVRA_BUILD_NAMESPACE=" + place.Namespace, "KOVRA_CA_FILE=" + bed.CA,
 		"KOVRA_REGISTRY=" + bed.Apps.Address + "/" + place.Namespace, "KOVRA_BUILD_CONCURRENCY=2",
 	}
 	s.start()

@@ -69,7 +69,7 @@ func clusterBegin(s *story, c *scriptLine) error {
 	for _, ns := range []string{"kovra-builds", "shop"} {
 		sim.AddNamespace(ns)
 	}
-	server := httptest.NewServer(sim)
+	server := httptest.NewServer(s.way("Kubernetes", sim))
 	k := &cluster{sim: sim, kubeconfig: filepath.Join(s.dir, "kubeconfig")}
 	if err := sim.WriteKubeconfig(k.kubeconfig, server.URL, nil); err != nil {
 		server.Close()

@@ -50,6 +50,30 @@ var gitlabCommands = map[string]storyCommand{
 	"writes":    gitlabWrites,
 	"traces":    gitlabTraces,
 	"erase":     onJob((*gitlabsim.Server).EraseJob),
+	"open":      onMR(gitlabOpen),
+	"merge":     turnMR(func(g *gitlabsim.Server, p, iid int64, user string) { g.MergeMergeRequest(p, iid, user) }),
+	"close":     turnMR((*gitlabsim.Server).CloseMergeRequest),
+	"reopen":    turnMR((*gitlabsim.Server).ReopenMergeRequest),
+	"ready":     turnMR(func(g *gitlabsim.Server, p, iid int64, user string) { g.SetDraft(p, iid, false, user) }),
+	"approve":   turnMR((*gitlabsim.Server).ApproveMergeRequest),
+	"unapprove": turnMR((*gitlabsim.Server).UnapproveMergeRequest),
+	"comment":   onMR(gitlabComment),
+	"notes":     onMR(gitlabNotes),
+	"saysin":    onMR(gitlabSaysIn),
+	"deploy":    gitlabDeploy,
+	"approval":  gitlabApproveDeployment,
+	"publish":   gitlabPublish,
+	"untag":     gitlabUntag,
+	"revoke":    gitlabRevoke,
+	"tokens":    gitlabTokens,
+	"expire":    gitlabExpire,
+	"user":      gitlabUser,
+	"newtoken":  func(s *story, c *scriptLine) error { s.lab.AddToken(gitlabsim.BotUsername, c.args[0]); return nil },
+	"endtoken":  func(s *story, c *scriptLine) error { s.lab.RevokeToken(c.args[0]); return nil },
+
+	"hook":       gitlabHook,
+	"hookstatus": gitlabHookStatus,
+	"bottoken":   gitlabBotToken,
 }
 
 var roles = map[string]int{
@@ -106,7 +130,7 @@ func gitlabProject(s *story, c *scriptLine) error {
 }
 
 // gitlab ci PATH STAGE:JOB[,manual][,optional][,retry=N][,log=KIND][,to=PROJECT][,child][,depend]... sets
-// the shape of a project's pipelines. JOB/STAGE:NAME is a job of a child pipeline.
+// the shape of a project's pipelines. JOB/STAGE:NAME is a job of a child pipeline, of whatever level.
 func gitlabCI(s *story, c *scriptLine) error {
 	id, err := s.project(c.args[0])
 	if err != nil {
@@ -121,15 +145,18 @@ func gitlabCI(s *story, c *scriptLine) error {
 			return fmt.Errorf("%q is not STAGE:JOB", word)
 		}
 		if parent, childStage, is := strings.Cut(stage, "/"); is {
-			i := slices.IndexFunc(jobs, func(j gitlabsim.JobSpec) bool { return j.Name == parent })
-			if i < 0 || jobs[i].Trigger == nil {
+			t := triggerOf(jobs, parent)
+			if t == nil {
 				return fmt.Errorf("%q: no trigger job %s before it", word, parent)
 			}
-			t := jobs[i].Trigger
+			j := gitlabsim.JobSpec{Name: name, Stage: childStage}
+			if err := s.jobOptions(&j, parts[1:]); err != nil {
+				return err
+			}
 			if !slices.Contains(t.Stages, childStage) {
 				t.Stages = append(t.Stages, childStage)
 			}
-			t.Jobs = append(t.Jobs, gitlabsim.JobSpec{Name: name, Stage: childStage})
+			t.Jobs = append(t.Jobs, j)
 			continue
 		}
 		j := gitlabsim.JobSpec{Name: name, Stage: stage}
@@ -142,6 +169,22 @@ func gitlabCI(s *story, c *scriptLine) error {
 		jobs = append(jobs, j)
 	}
 	s.lab.SetCI(id, stages, jobs)
+	return nil
+}
+
+// triggerOf finds what a trigger job of that name starts, in the pipeline or in one below it.
+func triggerOf(jobs []gitlabsim.JobSpec, name string) *gitlabsim.TriggerSpec {
+	for _, j := range jobs {
+		if j.Trigger == nil {
+			continue
+		}
+		if j.Name == name {
+			return j.Trigger
+		}
+		if t := triggerOf(j.Trigger.Jobs, name); t != nil {
+			return t
+		}
+	}
 	return nil
 }
 

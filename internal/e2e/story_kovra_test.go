@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,12 +21,20 @@ import (
 
 // kovraCommands start, stop and look at the program.
 var kovraCommands = map[string]storyCommand{
-	"start":  kovraStart,
-	"stop":   kovraStop,
-	"crash":  kovraCrash,
-	"run":    kovraRun,
-	"log":    kovraLog,
-	"hides":  kovraHides,
+	"start": kovraStart,
+	"stop":  kovraStop,
+	"crash": kovraCrash,
+	"run":   kovraRun,
+	"check": kovraCheck,
+	"log":   kovraLog,
+	"logs":  kovraLogs,
+	"hides": kovraHides,
+
+	"hidestokens": kovraHidesTokens,
+
+	"putback": kovraPutBack,
+	"copy":    kovraCopy,
+
 	"memory": kovraMemory,
 	"settle": kovraSettle,
 }
@@ -49,6 +58,9 @@ func (s *story) environment(more []string) []string {
 	}
 	if s.cluster != nil {
 		env = append(env, "KOVRA_KUBECONFIG="+s.cluster.kubeconfig, "KOVRA_REGISTRY="+storyRegistry, "KOVRA_BUILD_CONCURRENCY=2")
+	}
+	if i := slices.Index(more, "oauth"); i >= 0 {
+		more = slices.Replace(slices.Clone(more), i, i+1, settingsOfOAuth()...)
 	}
 	for _, m := range more {
 		key, value, _ := strings.Cut(m, "=")
@@ -76,16 +88,10 @@ func kovraStart(s *story, c *scriptLine) error {
 	if c.neg {
 		return s.mustRefuse(c, cmd)
 	}
-	p := &process{cmd: cmd, ended: make(chan struct{})}
-	told := make(chan string, 1)
-	cmd.Stderr = &lifeLog{s: s, told: told}
-	if err := cmd.Start(); err != nil {
+	p, told, err := s.launch(cmd)
+	if err != nil {
 		return err
 	}
-	go func() {
-		_ = cmd.Wait()
-		close(p.ended)
-	}()
 	select {
 	case p.address = <-told:
 	case <-p.ended:
@@ -103,6 +109,21 @@ func kovraStart(s *story, c *scriptLine) error {
 		return errors.New("it is not ready")
 	}
 	return nil
+}
+
+// launch starts a life of the program; it tells its address once it listens.
+func (s *story) launch(cmd *exec.Cmd) (p *process, told <-chan string, err error) {
+	p = &process{cmd: cmd, ended: make(chan struct{})}
+	address := make(chan string, 1)
+	cmd.Stderr = &lifeLog{s: s, told: address}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, err
+	}
+	go func() {
+		_ = cmd.Wait()
+		close(p.ended)
+	}()
+	return p, address, nil
 }
 
 func (s *story) mustRefuse(c *scriptLine, cmd *exec.Cmd) error {
@@ -182,6 +203,18 @@ func kovraLog(s *story, c *scriptLine) error {
 	return nil
 }
 
+// kovra logs TEXT TIMES waits until the program has logged so many lines with that text in them.
+func kovraLogs(s *story, c *scriptLine) error {
+	n, err := c.number(1)
+	if err != nil {
+		return err
+	}
+	if !s.until(func() bool { return strings.Count(s.logged(), c.args[0]) >= n }) {
+		return fmt.Errorf("it did not log %q %d times:\n%s", c.args[0], n, s.logged())
+	}
+	return nil
+}
+
 func (s *story) logged() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,17 +224,9 @@ func (s *story) logged() string {
 // kovra hides VALUE... checks that the values are nowhere in the log and in the files of
 // the database. With ! they must be there, which proves that the check can find things.
 func kovraHides(s *story, c *scriptLine) error {
-	files, err := filepath.Glob(filepath.Join(s.dir, "kovra.db*"))
-	if err != nil || len(files) == 0 {
-		return fmt.Errorf("no database: %w", err)
-	}
-	places := map[string]string{"the log": s.logged()}
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			return err
-		}
-		places[filepath.Base(f)] = string(text)
+	places, err := s.written()
+	if err != nil {
+		return err
 	}
 	for _, value := range c.args {
 		found := ""
@@ -215,6 +240,33 @@ func kovraHides(s *story, c *scriptLine) error {
 		}
 	}
 	return nil
+}
+
+// written is all that the program has written, by where: its log, its files, what Slack got, the pages of browsers.
+func (s *story) written() (map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(s.dir, "kovra.db*"))
+	if err != nil || len(files) == 0 {
+		return nil, fmt.Errorf("no database: %w", err)
+	}
+	places := map[string]string{"the log": s.logged()}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		places[filepath.Base(f)] = string(text)
+	}
+	var said strings.Builder
+	for _, k := range s.slack.Calls() {
+		for name, values := range k.Form {
+			fmt.Fprintln(&said, name, values)
+		}
+	}
+	places["Slack"] = said.String()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	places["pages"] = strings.Join(s.pages, "\n")
+	return places, nil
 }
 
 // kovra settle waits until GitLab has nothing more to send and the program nothing more to do.

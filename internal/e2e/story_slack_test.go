@@ -22,6 +22,7 @@ var slackCommands = map[string]storyCommand{
 	"kick":    slackKick,
 	"archive": slackArchive,
 	"share":   slackShare,
+	"socket":  slackSocket,
 	"slash":   slackSlash,
 	"click":   slackClick,
 	"rush":    slackRush,
@@ -31,17 +32,30 @@ var slackCommands = map[string]storyCommand{
 	"view":    slackView,
 	"close":   slackClose,
 	"private": slackPrivate,
-	"direct":  slackDirect,
-	"hears":   slackHears,
-	"wait":    slackWait,
-	"lacks":   slackLacks,
-	"show":    slackShow,
-	"links":   slackLinks,
-	"count":   slackCount,
-	"forget":  func(s *story, _ *scriptLine) error { s.slack.ForgetCalls(); return nil },
-	"fault":   slackFault,
-	"down":    func(s *story, _ *scriptLine) error { s.slack.SetDown(true); return nil },
-	"up":      func(s *story, _ *scriptLine) error { s.slack.SetDown(false); return nil },
+
+	"mention":      slackMention,
+	"say":          slackSay,
+	"mentionagain": slackMentionAgain,
+	"shortcut":     slackShortcut,
+	"home":         slackHome,
+	"homeshows":    slackHomeShows,
+	"homeclick":    slackHomeClick,
+	"homechoose":   slackHomeChoose,
+	"email":        slackEmail,
+	"leave":        slackLeave,
+
+	"direct": slackDirect,
+	"hears":  slackHears,
+	"wait":   slackWait,
+	"lacks":  slackLacks,
+	"show":   slackShow,
+	"links":  slackLinks,
+	"count":  slackCount,
+	"forget": func(s *story, _ *scriptLine) error { s.slack.ForgetCalls(); return nil },
+	"fault":  slackFault,
+	"rotate": slackRotate,
+	"down":   func(s *story, _ *scriptLine) error { s.slack.SetDown(true); return nil },
+	"up":     func(s *story, _ *scriptLine) error { s.slack.SetDown(false); return nil },
 }
 
 // slack user NAME [admin] [foreign] [bot] adds a person.
@@ -224,7 +238,7 @@ func (s *story) replaced(who string, old slacksim.Message) (slacksim.Message, bo
 func (s *story) findButton(c *scriptLine, who, button string) (slacksim.Message, error) {
 	name, _, _ := strings.Cut(button, "#")
 	where := c.options["in"]
-	channel := channelID(c.args[1])
+	channel := s.place(who, c.args[1])
 	var all []slacksim.Message
 	if where != "private" {
 		all = s.messages(channel)
@@ -598,5 +612,14 @@ func slackFault(s *story, c *scriptLine) error {
 		return fmt.Errorf("no fault %q", c.args[0])
 	}
 	s.slack.Fault(f.Times(times))
+	return nil
+}
+
+// slack rotate TOKEN SIGNING-SECRET gives the app another bot token and signing secret; the old ones are worth nothing from then on.
+func slackRotate(s *story, c *scriptLine) error {
+	if err := c.want(2, 2); err != nil {
+		return err
+	}
+	s.slack.Rotate(c.args[0], c.args[1], "")
 	return nil
 }

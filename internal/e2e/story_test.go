@@ -91,7 +91,7 @@ func (s *oneScript) Verbose() bool { return testing.Verbose() }
 // "5" is the table of bad input.
 var features = []string{
 	"A1", "A2", "A3", "A5", "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "L1", "L2", "L3", "L4", "L5", "L6",
-	"T1", "T2", "T3", "T4", "I2", "I3", "O1", "O4", "O6", "5",
+	"A4", "P10", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "I1", "I2", "I3", "O1", "O3", "O4", "O6", "O7", "5",
 }
 
 // TestEveryFeatureHasAStory reads the first line of each story, which names the

@@ -18,6 +18,10 @@ var webCommands = map[string]storyCommand{
 	"hook":  webHook,
 	"slack": webSlack,
 	"large": webLarge,
+
+	"connect": webConnect,
+	"visit":   webVisit,
+	"agree":   webAgree,
 }
 
 // request sends to the program itself, not to its public address, and compares the status.

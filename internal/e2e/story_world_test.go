@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -44,14 +45,20 @@ type story struct {
 
 	slackURL, labURL, publicURL string
 
-	sending atomic.Bool  // a webhook may be on its way
-	ahead   atomic.Int64 // how far GitLab's clock is ahead, in nanoseconds: time that a story lets pass
+	guard   func(peer string, next http.Handler, w http.ResponseWriter, r *http.Request) // stands before each peer, if set, before the program starts
+	sending atomic.Bool                                                                  // a webhook may be on its way
+	ahead   atomic.Int64                                                                 // how far GitLab's clock is ahead, in nanoseconds: time that a story lets pass
 
 	mu    sync.Mutex
 	proc  *process // nil while the program does not run
 	log   []byte   // what all its lives wrote to standard error
 	paths []string // of the projects, by id
 	kept  map[string]slacksim.Message
+
+	browsers map[string]*http.Client // of people, by name
+	pages    []string                // that they were shown
+	lastPage string
+	deployed map[string]int64 // newest deployments of GitLab, by project and environment
 
 	followers map[string]*follower // of logs, by name
 	crowd     *crowd
@@ -76,17 +83,25 @@ func newStory(ctx context.Context, e *testscript.Env, program string) error {
 // openStory makes the world that every story begins with: alice, who is an
 // administrator of Kovra, bob, and the channel #deploys with both of them.
 func openStory(ctx context.Context, dir, program string) *story {
+	return openStoryAt(ctx, "127.0.0.1", dir, program)
+}
+
+// openStoryAt is openStory with its servers at an address of this machine or network namespace.
+func openStoryAt(ctx context.Context, host, dir, program string) *story {
 	ctx, cancel := context.WithCancel(ctx)
 	transport := &http.Transport{}
 	s := &story{ctx: ctx, dir: dir, program: program, client: &http.Client{Transport: transport}, kept: map[string]slacksim.Message{}, followers: map[string]*follower{}}
-	front := httptest.NewServer(s.front(transport))
+	front := serveAt(host, s.front(transport))
 	s.publicURL = front.URL
-	s.slack = slacksim.New(slacksim.Options{RequestURL: front.URL, Transport: transport})
-	slackServer := httptest.NewServer(s.slack)
+	app := ourSlackApp()
+	s.slack = slacksim.New(slacksim.Options{
+		RequestURL: front.URL, Transport: transport, Scopes: app.OAuth.Scopes.Bot, Events: app.Settings.Events.Bot,
+	})
+	slackServer := serveAt(host, s.way("Slack", s.slack))
 	s.slackURL = slackServer.URL
 	s.slack.SetBaseURL(slackServer.URL)
 	s.lab = gitlabsim.New(gitlabsim.Options{Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }})
-	labServer := httptest.NewServer(s.lab)
+	labServer := serveAt(host, s.way("GitLab", s.lab))
 	s.labURL = labServer.URL
 	s.lab.SetURL(labServer.URL)
 	s.lab.SetWebhookDelivery(s.deliver)
@@ -94,6 +109,7 @@ func openStory(ctx context.Context, dir, program string) *story {
 		s.slack.AddUser(slacksim.User{ID: userID(name), Name: name})
 		s.lab.AddUser(gitlabsim.User{Username: name, Name: strings.ToUpper(name[:1]) + name[1:]})
 	}
+	s.addApplication()
 	s.slack.AddChannel(slacksim.Channel{ID: channelID("deploys"), Name: "deploys", Members: []string{userID("alice"), userID("bob")}})
 	s.works.Go(s.courier)
 	s.close = func() {
@@ -103,6 +119,7 @@ func openStory(ctx context.Context, dir, program string) *story {
 			take()
 		}
 		s.works.Wait()
+		s.slack.DropSockets()
 		for _, server := range []*httptest.Server{front, slackServer, labServer} {
 			server.CloseClientConnections()
 			server.Close()
@@ -110,6 +127,28 @@ func openStory(ctx context.Context, dir, program string) *story {
 		transport.CloseIdleConnections()
 	}
 	return s
+}
+
+// way leads to a peer, past the guard if there is one.
+func (s *story) way(peer string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.guard == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		s.guard(peer, next, w, r)
+	})
+}
+
+// serveAt is a server on any free port of an address.
+func serveAt(host string, h http.Handler) *httptest.Server {
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		panic(fmt.Sprintf("listen on %s: %v", host, err))
+	}
+	server := &httptest.Server{Listener: ln, Config: &http.Server{Handler: h, ReadHeaderTimeout: storyPatience}}
+	server.Start()
+	return server
 }
 
 // front is the public address: it leads to the program, and to nobody while it is dead.
@@ -144,7 +183,7 @@ func (s *story) courier() {
 func (s *story) address() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.proc == nil {
+	if s.proc == nil || s.proc.address == "" {
 		return "127.0.0.1:1"
 	}
 	return s.proc.address
@@ -259,17 +298,17 @@ func (c *scriptLine) number(i int) (int, error) { return strconv.Atoi(c.args[i])
 // storyCommands are the commands of scripts: gitlab, slack, kovra, log and web.
 func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"gitlab":  storyGroup("gitlab", gitlabCommands, "in", "as", "trace", "source", "inputs", "reason"),
+		"gitlab":  storyGroup("gitlab", gitlabCommands, "in", "as", "trace", "source", "inputs", "reason", "target"),
 		"slack":   storyGroup("slack", slackCommands, "in", "old"),
 		"kovra":   storyGroup("kovra", kovraCommands),
 		"log":     storyGroup("log", logCommands, "after", "last"),
-		"web":     storyGroup("web", webCommands),
+		"web":     storyGroup("web", webCommands, "as"),
 		"cluster": storyGroup("cluster", clusterCommands, "fail", "hang", "pending", "log", "owner"),
 	}
 }
 
 // negatable are the commands that know what to do with ! before them.
-var negatable = []string{"kovra start", "kovra run", "kovra hides", "slack slash", "slack click", "slack view"}
+var negatable = []string{"kovra start", "kovra run", "kovra check", "kovra hides", "slack slash", "slack click", "slack view"}
 
 // storyGroup finds the command by its first word, and its options.
 func storyGroup(group string, commands map[string]storyCommand, options ...string) func(*testscript.TestScript, bool, []string) {
