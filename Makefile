@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 TOOL := go tool -modfile=internal/tools/go.mod
 
-.PHONY: help build test test-race lint fmt demo bench fuzz cover browser cluster-up cluster-down cluster-test ci
+.PHONY: help build release sbom vuln licences test test-race lint fmt demo bench fuzz cover browser cluster-up cluster-down cluster-test ci
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -10,7 +10,19 @@ help: ## what can be made
 build: ## both programs, into this folder
 	go build -o . ./cmd/...
 
-test: ## all tests; those that need a browser or fixtures skip without them
+release: ## both programs as they are released: the same bytes from the same source, wherever it is; VERSION=v1.2.3
+	go build -trimpath -buildvcs=false -ldflags '-s -w -X main.released=$(VERSION)' -o . ./cmd/...
+
+sbom: ## the bill of materials of the program, CycloneDX, into kovra.cdx.json
+	go tool -modfile=internal/tools/supply/go.mod cyclonedx-gomod app -json -licenses -packages=false -main cmd/kovra -output kovra.cdx.json .
+
+vuln: ## known vulnerabilities that our code can reach, with the newest database
+	VULNDB=latest .ci/run vuln
+
+licences: ## what the programs link, and under which licences
+	.ci/run licences
+
+test: ## all tests but those of browsers, clusters and load; those of fixtures skip without them
 	go test ./...
 
 test-race: ## all tests with the race detector, fewer chaos seeds
