@@ -72,19 +72,17 @@ func TestClusterBuilds(t *testing.T) {
 			const secret = "correct-horse-battery-staple"
 			bed.Kubectl(t, "", "-n", place.Namespace, "create", "secret", "generic", "web", "--from-literal=token="+secret)
 
-			dockerfile := "FROM " + bed.BaseRegistry + "/busybox\n"
+			// One instruction for all arguments: buildah commits and pushes each.
 			var args []string
+			declared, written := "ARG", "RUN mkdir /args"
 			for i, h := range hostile {
 				key := "A" + string(rune('a'+i))
-				dockerfile += "ARG " + key + "\n"
 				args = append(args, key+strings.TrimPrefix(h.sent, "A"))
+				declared += " " + key
+				written += ` && printf %s "$` + key + `" >/args/` + key
 			}
-			dockerfile += "RUN mkdir /args"
-			for i := range hostile {
-				key := "A" + string(rune('a'+i))
-				dockerfile += ` && printf %s "$` + key + `" >/args/` + key
-			}
-			dockerfile += "\nRUN --mount=type=secret,id=token test \"$(wc -c </run/secrets/token)\" = 28 && echo the secret\" is there\"\n"
+			dockerfile := "FROM " + bed.BaseRegistry + "/busybox\n" + declared + "\n" + written + "\n"
+			dockerfile += "RUN --mount=type=secret,id=token test \"$(wc -c </run/secrets/token)\" = 28 && echo the secret\" is there\"\n"
 			// A build runs what the repository says. It should not get at credentials by looking around.
 			dockerfile += "RUN for p in /proc/[0-9]*; do cat $p/root/workspace/registry/.dockerconfigjson >/dev/null 2>&1 && echo READ\"-\"CREDENTIALS; done; true\n"
 			url, commit := bed.Commit(t, "team/"+place.Namespace, map[string]string{"Dockerfile": dockerfile})

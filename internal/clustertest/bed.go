@@ -26,6 +26,10 @@ import (
 	"time"
 )
 
+// Patience is how long one thing may take in the cluster: two cores may have eight builds, and one of them
+// compiles the whole bot.
+const Patience = 10 * time.Minute
+
 // Bed is a running cluster with its registries and its git server. All addresses
 // are those of its network namespace, in which the test runs.
 type Bed struct {

@@ -92,7 +92,7 @@ type Run struct {
 	Pipeline, Account string
 	Params            map[string]any   // text, or a list of it
 	Workspaces        []map[string]any // as in the PipelineRun
-	Patience          time.Duration    // how long Finish waits, 4 minutes by default
+	Patience          time.Duration    // how long Finish waits; Patience by default
 }
 
 // Build is the run of kovra-build that the bot would create.
@@ -155,28 +155,38 @@ func (p *Place) Finish(t *testing.T, run Run) Outcome {
 		Status struct {
 			Conditions      []struct{ Status, Reason, Message string }
 			Results         []struct{ Name, Value string }
-			ChildReferences []struct{ Name, PipelineTaskName string }
+			ChildReferences []struct{ Name string }
 		}
 	}
-	Until(t, cmp.Or(run.Patience, 4*time.Minute), "the end of "+name, func() bool {
+	ended := func() bool {
 		if err := json.Unmarshal([]byte(p.kubectl(t, "get", "pipelinerun", name, "-o", "json")), &object); err != nil {
 			t.Fatal(err)
 		}
 		return len(object.Status.Conditions) > 0 && object.Status.Conditions[0].Status != "Unknown"
-	})
+	}
+	log := func() (text string) {
+		for _, child := range object.Status.ChildReferences {
+			part, err := p.bed.Try(t, "", "-n", p.Namespace, "logs", child.Name+"-pod", "--all-containers")
+			text += part
+			if err != nil {
+				text += err.Error()
+			}
+		}
+		return text
+	}
+	objects := []string{"get", "pipelineruns,taskruns,pods", "-l", "tekton.dev/pipelineRun=" + name}
+	defer func() {
+		if t.Failed() { // so it did not end
+			t.Logf("%s\n%s", p.kubectl(t, objects...), log())
+		}
+	}()
+	Until(t, cmp.Or(run.Patience, Patience), "the end of "+name, ended)
 	end := object.Status.Conditions[0]
 	o := Outcome{Name: name, Status: end.Status, Reason: end.Reason, Message: end.Message, Results: map[string]string{}}
 	for _, r := range object.Status.Results {
 		o.Results[r.Name] = r.Value
 	}
-	for _, child := range object.Status.ChildReferences {
-		log, err := p.bed.Try(t, "", "-n", p.Namespace, "logs", child.Name+"-pod", "--all-containers")
-		o.Log += log
-		if err != nil {
-			o.Log += err.Error()
-		}
-	}
-	o.Object = p.kubectl(t, "get", "pipelineruns,taskruns,pods", "-l", "tekton.dev/pipelineRun="+name, "-o", "yaml") +
-		p.kubectl(t, "get", "pipelinerun", name, "-o", "yaml")
+	o.Log = log()
+	o.Object = p.kubectl(t, append(objects, "-o", "yaml")...) + p.kubectl(t, "get", "pipelinerun", name, "-o", "yaml")
 	return o
 }

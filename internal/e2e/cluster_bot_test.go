@@ -19,9 +19,6 @@ import (
 	"kovra.dev/chatops/internal/slacksim"
 )
 
-// clusterPatience is how long something may take on a real cluster, on a busy machine.
-const clusterPatience = 5 * time.Minute
-
 // shop is the bot on the real cluster: the program with a simulated Slack and GitLab, whose
 // project is a repository of the cluster's git server.
 type shop struct {
@@ -115,7 +112,7 @@ func (s *shop) click(who, button, in string) slacksim.Seen {
 	s.t.Helper()
 	var m slacksim.Message
 	var err error
-	clustertest.Until(s.t, clusterPatience, "the button "+button, func() bool {
+	clustertest.Until(s.t, clustertest.Patience, "the button "+button, func() bool {
 		m, err = s.findButton(&scriptLine{args: []string{"", "#deploys"}, options: map[string]string{"in": in}}, userID(who), button)
 		return err == nil
 	})
@@ -147,7 +144,7 @@ func (s *shop) wait(build int, texts ...string) string {
 			s.t.Logf("the thread of build %d:\n%s\n%s", build, last, s.bed.Kubectl(s.t, "", "-n", s.place.Namespace, "get", "pipelineruns,taskruns,pods"))
 		}
 	}()
-	clustertest.Until(s.t, clusterPatience, fmt.Sprintf("build %d: %q", build, texts), func() bool {
+	clustertest.Until(s.t, clustertest.Patience, fmt.Sprintf("build %d: %q", build, texts), func() bool {
 		last = s.thread(build)
 		for _, text := range texts {
 			if !strings.Contains(last, text) {
@@ -240,7 +237,7 @@ func (s *shop) buildAndDeploy() {
 	s.click("bob", "Trigger Build", "private")
 	s.submit("bob", nil)
 	began := time.Now()
-	thread := s.wait(1, "Succeeded", "✅ build")
+	thread := s.wait(1, "Succeeded · build #1", "📦") // the card: its edit may come after the reply
 	t.Logf("one build: %s", time.Since(began).Round(time.Second))
 	repository := s.place.Namespace + "/web"
 	_, header, _ := s.bed.Fetch(t, s.bed.Apps, repository+"/manifests/"+sha[:8])

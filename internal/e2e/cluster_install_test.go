@@ -138,7 +138,7 @@ func (s *shop) install(image string) {
 	s.bed.Kubectl(t, "", "apply", "-k", dir)
 	s.place.AddCredentials(t)
 	began := time.Now()
-	s.bed.Kubectl(t, "", "-n", "kovra", "rollout", "status", "deployment/kovra", "--timeout="+clusterPatience.String())
+	s.bed.Kubectl(t, "", "-n", "kovra", "rollout", "status", "deployment/kovra", "--timeout="+clustertest.Patience.String())
 	t.Logf("ready after %s", time.Since(began).Round(time.Second))
 
 	service := strings.TrimSpace(s.bed.Kubectl(t, "", "-n", "kovra", "get", "service", "kovra", "-o", "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}"))
@@ -176,7 +176,7 @@ func edit(t *testing.T, path string, pairs ...string) {
 // answers waits until the public address leads to a pod that is ready.
 func (s *shop) answers() {
 	s.t.Helper()
-	clustertest.Until(s.t, clusterPatience, "an answer of the pod", func() bool {
+	clustertest.Until(s.t, clustertest.Patience, "an answer of the pod", func() bool {
 		code, err := s.send(s.ctx, http.MethodGet, s.publicURL+"/readyz", nil, nil, nil)
 		return err == nil && code == http.StatusOK
 	})
@@ -198,7 +198,7 @@ func (s *shop) process() int {
 	s.t.Helper()
 	_, uid, _ := s.pod()
 	found := 0
-	clustertest.Until(s.t, clusterPatience, "the process of the pod", func() bool {
+	clustertest.Until(s.t, clustertest.Patience, "the process of the pod", func() bool {
 		all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 		for _, path := range all {
 			line, _ := os.ReadFile(path) // it may have ended
@@ -267,7 +267,7 @@ func (s *shop) livesOn() {
 	do(gitlabFinish, "compile", "success")
 	do(gitlabStep)
 	s.shows("✅ build 1/1", "🔵 test 0/1")
-	clustertest.Until(t, clusterPatience, "the container was started again, once", func() bool {
+	clustertest.Until(t, clustertest.Patience, "the container was started again, once", func() bool {
 		_, _, restarts := s.pod()
 		return restarts == "1"
 	})
@@ -275,7 +275,7 @@ func (s *shop) livesOn() {
 	before, _, _ := s.pod()
 	pid := s.process()
 	s.bed.Kubectl(t, "", "-n", "kovra", "delete", "pod", before, "--force", "--grace-period=0")
-	clustertest.Until(t, clusterPatience, "the end of the pod", func() bool { return syscall.Kill(pid, 0) != nil })
+	clustertest.Until(t, clustertest.Patience, "the end of the pod", func() bool { return syscall.Kill(pid, 0) != nil })
 	do(gitlabFinish, "unit", "failed")
 	s.shows("web · `main` · Failed", "`unit` failed", "FAIL")
 	if after, _, _ := s.pod(); after == before {
@@ -291,7 +291,7 @@ func (s *shop) livesOn() {
 // shows waits until the channel shows all texts at once.
 func (s *shop) shows(texts ...string) {
 	s.t.Helper()
-	clustertest.Until(s.t, clusterPatience, fmt.Sprintf("%q", texts), func() bool {
+	clustertest.Until(s.t, clustertest.Patience, fmt.Sprintf("%q", texts), func() bool {
 		picture := s.picture("#deploys")
 		for _, text := range texts {
 			if !strings.Contains(picture, text) {
