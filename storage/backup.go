@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -39,6 +41,45 @@ func Backup(ctx context.Context, from, to string) (Copy, error) {
 		return Copy{}, err
 	}
 	return c, c.place(to, moveNew)
+}
+
+// BackupTo writes a copy as [Backup] makes it. It is made beside the database, where there is room, and nothing is written
+// before it is complete and checked.
+func BackupTo(ctx context.Context, from string, to io.Writer) (Copy, error) {
+	c, err := writeCopy(ctx, from, from)
+	if err != nil {
+		return Copy{}, err
+	}
+	f, err := os.Open(c.temp)
+	if err := errors.Join(err, c.drop()); err != nil { // who holds it open still reads it
+		return Copy{}, fmt.Errorf("read the copy: %w", err)
+	}
+	if c.Size, err = io.Copy(to, f); err != nil {
+		err = fmt.Errorf("write the copy: %w", err)
+	}
+	return c, errors.Join(err, f.Close())
+}
+
+// abandoned is how long after the last write nobody writes a copy any more.
+const abandoned = time.Hour
+
+// sweepCopies removes what processes that were killed have left of copies of a database, beside it.
+func sweepCopies(path string) error {
+	dir, base := filepath.Split(path)
+	all, err := os.ReadDir(filepath.Clean(dir))
+	for _, left := range all {
+		if name := left.Name(); !strings.HasPrefix(name, "."+base+".") || !strings.Contains(name, ".part") {
+			continue
+		}
+		info, gone := left.Info()
+		if gone == nil && time.Since(info.ModTime()) > abandoned {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, left.Name())))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove the rest of a copy that was not finished: %w", err)
+	}
+	return nil
 }
 
 // moveNew gives a file a name that is free. It does not overwrite what took the name meanwhile.

@@ -68,6 +68,32 @@ func alone(t *testing.T, path string) {
 	}
 }
 
+// TestServerSweepsCopies: what killed processes have left of copies goes when a server starts; what is young may be written.
+func TestServerSweepsCopies(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kovra.db")
+	dir, long := filepath.Dir(path), time.Now().Add(-2*abandoned)
+	for name, gone := range map[string]bool{
+		".kovra.db.1.part": true, ".kovra.db.before-5.2.part-journal": true, ".kovra.db.old": false, ".other.db.1.part": false, "kovra.db.part": false,
+	} {
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, name), nil, 0o600), os.Chtimes(filepath.Join(dir, name), long, long)); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) != gone {
+				t.Errorf("%s: %v", name, err)
+			}
+		}()
+	}
+	young := filepath.Join(dir, ".kovra.db.3.part")
+	if err := os.WriteFile(young, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	openAt(t, Options{Path: path, Lock: true})
+	if _, err := os.Stat(young); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBackupOverwritesNothing(t *testing.T) {
 	path := pathOf(t, openNew(t))
 	dir := t.TempDir()

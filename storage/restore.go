@@ -20,12 +20,15 @@ const (
 const markCopied = "INSERT INTO meta (key, value) VALUES ('" + metaCopied + "', ?) ON CONFLICT (key) DO NOTHING"
 
 // skipped is how many numbers a restore leaves out, by table: as many may have been given away after the backup. Those of
-// runs and actions nobody sees; those of subscriptions people type.
+// runs and actions nobody sees; those of subscriptions people type. For every so long since the backup it is one more: who restores the
+// same backup again must not get the numbers that were given away after the first time.
 var skipped = []struct {
 	table string
 	by    int64
+	every time.Duration
 }{
-	{"runs", 1_000_000}, {"actions", 1_000_000}, {"builds", 10_000}, {"deployments", 10_000}, {"subscriptions", 100},
+	{"runs", 1_000_000, time.Second}, {"actions", 1_000_000, time.Second}, {"builds", 10_000, time.Minute},
+	{"deployments", 10_000, time.Minute}, {"subscriptions", 100, time.Hour},
 }
 
 // MarkCopied says of the database that it is a copy of that time, as [Backup] says of its copies.
@@ -71,7 +74,8 @@ func (tx *Tx) BeginRestored() (kovra.Restore, bool, error) {
 	}
 	for _, step := range []func() error{
 		func() error { return tx.noteRestore(stamp(since)) },
-		tx.skipNumbers, tx.endActions, tx.ignoreComments, tx.endDeployments, tx.pauseDeployments,
+		func() error { return tx.skipNumbers(tx.now.Sub(since)) },
+		tx.endActions, tx.ignoreComments, tx.endDeployments, tx.pauseDeployments,
 	} {
 		if err := step(); err != nil {
 			return kovra.Restore{}, false, fmt.Errorf("begin with a restored database: %w", err)
@@ -91,12 +95,12 @@ func (tx *Tx) noteRestore(since int64) error {
 	return err
 }
 
-func (tx *Tx) skipNumbers() error {
+func (tx *Tx) skipNumbers(missed time.Duration) error {
 	for _, s := range skipped {
 		if _, err := tx.exec("INSERT INTO sqlite_sequence (name, seq) SELECT ?1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)", s.table); err != nil {
 			return err
 		}
-		if _, err := tx.exec("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = ?", s.by, s.table); err != nil {
+		if _, err := tx.exec("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = ?", s.by+int64(max(missed, 0)/s.every), s.table); err != nil {
 			return err
 		}
 	}

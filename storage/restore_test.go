@@ -162,6 +162,30 @@ func TestRestoredGivesNoNumberTwice(t *testing.T) {
 	}
 }
 
+// TestRestoredTwice: the second life that begins from one backup gets none of the numbers of the first.
+func TestRestoredTwice(t *testing.T) {
+	path := pathOf(t, lived(t))
+	next := map[string]int64{}
+	for _, after := range []time.Duration{time.Hour, 2 * time.Hour} {
+		to := filepath.Join(t.TempDir(), "copy.db")
+		if _, err := Backup(t.Context(), path, to); err != nil {
+			t.Fatal(err)
+		}
+		db := openAt(t, Options{Path: to, Key: [][]byte{key(9)}, Now: func() time.Time { return time.Now().Add(after) }})
+		begin(t, db)
+		for _, s := range skipped {
+			var seq int64
+			if err := db.sql.QueryRowContext(t.Context(), "SELECT seq FROM sqlite_sequence WHERE name = ?", s.table).Scan(&seq); err != nil {
+				t.Fatal(err)
+			}
+			if least := next[s.table] + int64(time.Hour/s.every); seq < least {
+				t.Errorf("%s after %s: %d, want at least %d", s.table, after, seq, least)
+			}
+			next[s.table] = seq
+		}
+	}
+}
+
 // TestCopyOfACopy: what was lost reaches back to the first copy.
 func TestCopyOfACopy(t *testing.T) {
 	path := pathOf(t, lived(t)) // it is marked: a copy of dumpedAt

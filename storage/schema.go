@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/pressly/goose/v3"
@@ -115,7 +116,7 @@ func (db *DB) upgrade(ctx context.Context, o Options) error {
 			"or run kovra migrate", s.Have, s.Newest)
 	}
 	if s.Have > 0 && !o.NoCopy {
-		if db.upgraded.Copy, err = copyBefore(ctx, o.Path, s.Have+1); err != nil {
+		if db.upgraded.Copy, err = db.copyBefore(ctx, o.Path, s.Have+1); err != nil {
 			return fmt.Errorf("it is not upgraded from schema %d to %d, since it could not be copied before, and nothing was changed: %w "+
 				"(kovra migrate --no-copy upgrades without a copy, if you have a backup)", s.Have, s.Newest, err)
 		}
@@ -123,7 +124,7 @@ func (db *DB) upgrade(ctx context.Context, o Options) error {
 	if err := migrate(ctx, db.sql, migrations, "migrations"); err != nil {
 		return err
 	}
-	return forgetCopies(o.Path, db.upgraded.Copy)
+	return errors.Join(db.noteWayBack(ctx, 0), forgetCopies(o.Path, db.upgraded.Copy))
 }
 
 // wayBack is the copy that was made beside a database before a migration.
@@ -131,17 +132,34 @@ func wayBack(path string, migration int64) string {
 	return fmt.Sprintf("%s.before-%d", path, migration)
 }
 
-// copyBefore copies a database before the migration of that number, over an older copy of the same name.
-func copyBefore(ctx context.Context, path string, migration int64) (string, error) {
+// copyBefore copies a database before the migration of that number, over an older copy of the same name. When an upgrade
+// goes on that was killed between two migrations, the copy from before the first is the one that is wanted, and is there.
+func (db *DB) copyBefore(ctx context.Context, path string, migration int64) (string, error) {
+	var begun int64
+	if err := db.sql.QueryRowContext(ctx, "PRAGMA user_version").Scan(&begun); err != nil {
+		return "", err
+	}
+	if begun != 0 && begun < migration {
+		if s, err := SchemaOf(ctx, wayBack(path, begun)); err == nil && s.Have == begun-1 {
+			return wayBack(path, begun), nil
+		}
+	}
 	to := wayBack(path, migration)
 	c, err := writeCopy(ctx, path, to)
 	if err != nil {
 		return "", err
 	}
-	return to, c.place(to, os.Rename)
+	return to, errors.Join(c.place(to, os.Rename), db.noteWayBack(ctx, migration))
 }
 
-// forgetCopies removes the copies from before older upgrades, if a new one was made.
+// noteWayBack keeps, as user_version, before which migration the copy was made of an upgrade that is under way; 0: none is.
+func (db *DB) noteWayBack(ctx context.Context, migration int64) error {
+	_, err := db.sql.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", migration))
+	return err
+}
+
+// forgetCopies removes the copies from before older upgrades, if a new one was made. Files that only look like them are
+// somebody else's.
 func forgetCopies(path, keep string) error {
 	if keep == "" {
 		return nil
@@ -149,9 +167,11 @@ func forgetCopies(path, keep string) error {
 	dir, base := filepath.Split(path)
 	all, err := os.ReadDir(filepath.Clean(dir))
 	for _, old := range all {
-		if strings.HasPrefix(old.Name(), base+".before-") && old.Name() != filepath.Base(keep) {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, old.Name())))
+		number, isCopy := strings.CutPrefix(old.Name(), base+".before-")
+		if _, odd := strconv.ParseUint(number, 10, 63); !isCopy || odd != nil || old.Name() == filepath.Base(keep) {
+			continue
 		}
+		err = errors.Join(err, os.Remove(filepath.Join(dir, old.Name())))
 	}
 	if err != nil {
 		return fmt.Errorf("remove the copy from before an older upgrade: %w", err)

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,8 +24,8 @@ func old(t *testing.T) string {
 func TestUpgradeKeepsACopy(t *testing.T) {
 	path := old(t)
 	stale := path + ".before-3"
-	other := path + ".backup"
-	for _, p := range []string{stale, other} {
+	others := []string{path + ".backup", path + ".before-upgrade", path + ".before-2.db", path + ".before-3.key"}
+	for _, p := range append(others, stale) {
 		if err := os.WriteFile(p, []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -46,11 +47,47 @@ func TestUpgradeKeepsACopy(t *testing.T) {
 	if _, err := os.Stat(stale); !os.IsNotExist(err) {
 		t.Errorf("the copy from before an older upgrade: %v", err)
 	}
-	if _, err := os.Stat(other); err != nil {
-		t.Errorf("a file of somebody else: %v", err)
+	for _, other := range others {
+		if _, err := os.Stat(other); err != nil {
+			t.Errorf("a file of somebody else: %v", err)
+		}
 	}
 	if got := openAt(t, Options{Path: path}).Upgrade(); got.From != got.To || got.Copy != "" {
 		t.Errorf("the second time: %+v", got)
+	}
+}
+
+// TestUpgradeThatWasKilled: one that goes on keeps the copy from before its first migration, which the old version needs.
+func TestUpgradeThatWasKilled(t *testing.T) {
+	const before = 3
+	path := filepath.Join(t.TempDir(), "kovra.db")
+	pool, err := makePool(path, "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := &DB{sql: pool}
+	p, err := provider(pool, migrations, "migrations")
+	if err == nil {
+		_, err = p.UpTo(t.Context(), before)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := db.copyBefore(t.Context(), path, before+1)
+	if err == nil {
+		_, err = p.UpByOne(t.Context())
+	}
+	if err := errors.Join(err, pool.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := openAt(t, Options{Path: path}).Upgrade(); got.From != before+1 || got.Copy != first {
+		t.Errorf("%+v, want the copy %s", got, first)
+	}
+	if s, err := SchemaOf(t.Context(), first); err != nil || s.Have != before {
+		t.Errorf("the copy: %+v, %v", s, err)
+	}
+	if left, err := filepath.Glob(path + ".before*"); err != nil || len(left) != 1 {
+		t.Errorf("%v, %v", left, err)
 	}
 }
 

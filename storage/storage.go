@@ -128,12 +128,19 @@ func newDB(o Options) (db *DB, path string, err error) {
 	return db, path, nil
 }
 
-// lockFor is the lock that was asked for; nil: none.
+// lockFor is the lock that was asked for; nil: none. Who has it finds the place beside the database clean.
 func lockFor(o Options, path string) (*os.File, error) {
 	if !o.Lock {
 		return nil, nil //nolint:nilnil // no lock, and no error
 	}
-	return lock(path)
+	held, err := lock(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := sweepCopies(path); err != nil {
+		return nil, errors.Join(err, unlock(held))
+	}
+	return held, nil
 }
 
 func unlock(held *os.File) error {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,25 +53,11 @@ func backup(file *string) *cobra.Command {
 	return cmd
 }
 
-// backupToStdout makes the copy beside the database, where there is room, takes its name away again, and writes it out. What
-// is to be said of it goes to standard error.
-func backupToStdout(cmd *cobra.Command, path string) (err error) {
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".backup-*")
+// backupToStdout writes the copy out; what is to be said of it goes to standard error.
+func backupToStdout(cmd *cobra.Command, path string) error {
+	c, err := storage.BackupTo(cmd.Context(), path, cmd.OutOrStdout())
 	if err != nil {
-		return fmt.Errorf("copy database: %w", err)
-	}
-	temp := filepath.Join(dir, "backup.db")
-	c, err := storage.Backup(cmd.Context(), path, temp)
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(dir))
-	}
-	f, err := os.Open(temp) //nolint:gosec // it was just made
-	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
-		return fmt.Errorf("read the copy: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := io.Copy(cmd.OutOrStdout(), f); err != nil {
-		return fmt.Errorf("write the copy: %w", err)
+		return err
 	}
 	note(cmd.ErrOrStderr(), "standard output", c)
 	return tellKey(cmd.ErrOrStderr(), path)

@@ -533,6 +533,7 @@ var (
 	dates = regexp.MustCompile(`[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d{2} [AP]M`)
 	logs  = regexp.MustCompile(`PUBLIC/logs/[\w-]+`)
 	pods  = regexp.MustCompile(`\b[a-z]+-[0-9a-f]{10}\b`)
+	lives = regexp.MustCompile(`#10\d{3}\b`) // numbers of builds after a restore, which leaves out more with time
 	spans = regexp.MustCompile(`( ·| in| after|( ·)? took) (under )?(\d+h )?(\d+m )?\d+s\b`)
 )
 
@@ -541,6 +542,7 @@ func (s *story) plain(text string) string {
 	text = dates.ReplaceAllString(text, "DATE")
 	text = spans.ReplaceAllString(text, "")
 	text = pods.ReplaceAllString(text, "POD")
+	text = lives.ReplaceAllString(text, "#AFTER")
 	for name, url := range map[string]string{"PUBLIC": s.publicURL, "GITLAB": s.labURL, "SLACK": s.slackURL} {
 		text = strings.ReplaceAll(text, url, name)
 	}
