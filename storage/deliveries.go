@@ -106,6 +106,12 @@ func (tx *Tx) ReplayDelivery(id int64) error {
 // prunedAtOnce keeps a long sleep from ending in a long transaction.
 const prunedAtOnce = 1000
 
+// LastDelivery is when the newest webhook that is kept came; zero: there is none.
+func (tx *Tx) LastDelivery() (time.Time, error) {
+	at, err := tx.int("SELECT coalesce(max(at), 0) FROM deliveries")
+	return unstamp(at), err
+}
+
 // PruneDeliveries removes settled deliveries that came before a time, not too many at
 // once, and returns how many.
 func (tx *Tx) PruneDeliveries(before time.Time) (int64, error) {

@@ -21,7 +21,16 @@ const (
 // the total, and reports how many went. A log is as old as its CreatedAt. One that is not done and
 // was read within the last minute is not thrown away for room.
 func (l *Logs) Prune(ctx context.Context) (gone int, err error) {
-	for _, condemn := range []func(*Tx) ([]int64, error){l.tooOld, l.tooMuch} {
+	return l.prune(ctx, l.tooOld, l.tooMuch)
+}
+
+// PruneForRoom is [Logs.Prune] without a look at the clock.
+func (l *Logs) PruneForRoom(ctx context.Context) (gone int, err error) {
+	return l.prune(ctx, l.tooMuch)
+}
+
+func (l *Logs) prune(ctx context.Context, condemned ...func(*Tx) ([]int64, error)) (gone int, err error) {
+	for _, condemn := range condemned {
 		for {
 			ids, err := l.condemn(ctx, condemn)
 			gone += len(ids)

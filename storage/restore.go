@@ -14,6 +14,7 @@ const (
 	metaCopied = "copied_at"      // the file is a copy of that time, and no server was started from it yet
 	metaSince  = "restored_since" // it was such a copy
 	metaAt     = "restored_at"    // when a server was first started from it
+	metaLeapt  = "clock_leapt"    // when the clock leapt the last time, as it went then
 )
 
 // markCopied marks a copy. One that is a copy of a copy stays as old as the first: nothing was learned meanwhile.
@@ -60,6 +61,20 @@ func (tx *Tx) meta(key string) (int64, error) {
 	return v, err
 }
 
+// NoteClockLeapt keeps when the clock leapt, for the next server.
+func (tx *Tx) NoteClockLeapt(at time.Time) error { return tx.setMeta(metaLeapt, stamp(at)) }
+
+// ClockLeapt is when the clock leapt the last time, as it went then; zero: never.
+func (tx *Tx) ClockLeapt() (time.Time, error) {
+	at, err := tx.meta(metaLeapt)
+	return unstamp(at), err
+}
+
+func (tx *Tx) setMeta(key string, value int64) error {
+	_, err := tx.exec("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
+	return err
+}
+
 // BeginRestored is called when a server starts. If the database is a copy it takes the mark away and makes it fit to go
 // on: numbers that may have been given after the copy are left out, and what was under way is not done a second time,
 // since nobody knows whether it was done. It reports whether it did so.
@@ -86,8 +101,7 @@ func (tx *Tx) BeginRestored() (kovra.Restore, bool, error) {
 
 func (tx *Tx) noteRestore(since int64) error {
 	for key, value := range map[string]int64{metaSince: since, metaAt: stamp(tx.now)} {
-		_, err := tx.exec("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
-		if err != nil {
+		if err := tx.setMeta(key, value); err != nil {
 			return err
 		}
 	}

@@ -116,7 +116,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	}
 	a.born = db.Now()
 	a.clock.trusts(a.born)
-	if err := a.build(o); err != nil {
+	if err := errors.Join(a.doubtClock(ctx), a.build(o)); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
@@ -523,7 +523,7 @@ func (a *App) sweep(ctx context.Context) error {
 			}
 		}
 		if !a.clock.trusts(now) {
-			return nil
+			return tx.NoteClockLeapt(a.clock.since(now))
 		}
 		_, err := tx.PruneDeliveries(now.Add(-keepDelivery))
 		_, failed := tx.PruneSubjects(now.Add(-keepSubject))

@@ -1,13 +1,18 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
+
+	"kovra.dev/chatops/storage"
 )
 
 const (
-	leap        = time.Hour      // by which a clock does not go wrong by itself
-	leapTrusted = 24 * time.Hour // after a leap
+	leap        = time.Hour          // by which a clock does not go wrong by itself
+	leapTrusted = 24 * time.Hour     // after a leap
+	longQuiet   = 3 * 24 * time.Hour // in which no webhook comes; more may be a clock that leapt while nobody looked
 )
 
 // steady watches for leaps of the clock whose times are kept: what is old is forgotten by it, and what is forgotten does not come
@@ -31,4 +36,42 @@ func (s *steady) trusts(now time.Time) bool {
 	}
 	s.told, s.real = now, real
 	return s.leapt.IsZero() || real.Sub(s.leapt) >= leapTrusted
+}
+
+// doubts has the clock not trusted for a day less what has passed of it.
+func (s *steady) doubts(passed time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leapt = time.Now().Add(-passed)
+}
+
+// since is when a leap was seen, by the clock as it goes now.
+func (s *steady) since(now time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now.Add(-time.Since(s.leapt))
+}
+
+// doubtClock compares the clock with what the database knows: it may have leapt while no server ran, or shortly before.
+func (a *App) doubtClock(ctx context.Context) error {
+	var leapt, last time.Time
+	err := a.db.Read(ctx, func(tx *storage.Tx) (err error) {
+		last, err = tx.LastDelivery()
+		at, failed := tx.ClockLeapt()
+		leapt = at
+		return errors.Join(err, failed)
+	})
+	passed := a.born.Sub(leapt)
+	switch {
+	case err != nil:
+		return err
+	case !leapt.IsZero() && passed >= 0 && passed < leapTrusted:
+	case !leapt.IsZero() && passed < 0, !last.IsZero() && a.born.Sub(last) > longQuiet:
+		passed = 0
+	default:
+		return nil
+	}
+	a.clock.doubts(passed)
+	a.log.InfoContext(ctx, "the clock may have leapt: nothing is forgotten for being old until it has gone on for a day", "last webhook", last, "leap", leapt)
+	return nil
 }

@@ -41,15 +41,17 @@ func (a *App) pruneLogs(ctx context.Context) error {
 			return nil
 		case <-next.C:
 		}
-		if a.clock.trusts(a.db.Now()) {
-			a.throwAway(ctx)
+		prune := a.logs.Prune
+		if !a.clock.trusts(a.db.Now()) {
+			prune = a.logs.PruneForRoom
 		}
+		a.throwAway(ctx, prune)
 		next.Reset(pruneEvery)
 	}
 }
 
-func (a *App) throwAway(ctx context.Context) {
-	switch gone, err := a.logs.Prune(ctx); {
+func (a *App) throwAway(ctx context.Context, prune func(context.Context) (int, error)) {
+	switch gone, err := prune(ctx); {
 	case ctx.Err() != nil:
 	case err != nil:
 		a.log.ErrorContext(ctx, "cannot throw old logs away", "err", err)

@@ -121,6 +121,18 @@ func (b *Bed) Kubectl(t *testing.T, input string, args ...string) string {
 	return out
 }
 
+// Shell runs commands that stand in the documentation, as an administrator. Nothing may fail.
+func (b *Bed) Shell(t *testing.T, script string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+b.Kubeconfig, "PATH="+filepath.Dir(b.kubectl)+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v of:\n%s\n%s", err, script, out)
+	}
+	return string(out)
+}
+
 // Commit makes a commit of exactly these files the head of main in a repository, which
 // need not exist yet, and returns where to clone it from and the commit's id.
 func (b *Bed) Commit(t *testing.T, repository string, files map[string]string) (url, id string) {

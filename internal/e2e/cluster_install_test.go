@@ -30,6 +30,7 @@ func TestClusterInstall(t *testing.T) {
 	s.livesOn()
 	s.buildsInItsCluster()
 	s.saysNothingWrong()
+	s.stopsForOneCommand()
 }
 
 // buildOurImage builds the image of this working tree in the cluster, where nothing of the outside is at hand: with the modules in the
@@ -331,4 +332,23 @@ func (s *shop) saysNothingWrong() {
 			s.t.Errorf("%q is in the log or in the objects", secret)
 		}
 	}
+}
+
+// stopsForOneCommand does what docs/operations.md says, word for word, where the database is wanted alone.
+func (s *shop) stopsForOneCommand() {
+	t := s.t
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "### A pod for one command\n")
+	_, after, _ = strings.Cut(after, "```sh\n")
+	script, _, found := strings.Cut(after, "```")
+	if !found {
+		t.Fatal("the documentation has no such commands")
+	}
+	if out := s.bed.Shell(t, script); !strings.Contains(out, ": nothing is to be done\n") {
+		t.Errorf("the command said:\n%s", out)
+	}
+	s.answers()
 }
