@@ -269,6 +269,7 @@ func (a *App) slowLoop(kind kovra.RefKind, name string, workers int, r reconcile
 
 func (a *App) addLoop(kind kovra.RefKind, r reconcile.Reconciler[int64], o reconcile.Options) {
 	o.Log, o.OnResult = a.log, a.metrics.pass
+	a.metrics.begin(a.metrics.passes, o.Name, string(reconcile.Panicked))
 	a.loops[kind] = reconcile.New(r, o)
 }
 

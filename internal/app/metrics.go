@@ -58,8 +58,13 @@ func newMetrics(version string) *metrics {
 	m.peerTime = m.histogram("kovra_peer_call_seconds", "How long a peer took to begin its answer.", callBuckets, "peer")
 
 	m.actions = m.counter("kovra_actions_total", "What people asked for, by kind and how it ended; where it failed, the kind of the error.", "kind", "outcome")
+	m.begin(m.requests, "gitlab", "unauthorized")
+	m.begin(m.requests, "socket", "refused")
 	return m
 }
+
+// begin shows a counter at zero. An alert asks by how much one grew, and one that comes to be as 1 has not grown.
+func (m *metrics) begin(c *prometheus.CounterVec, labels ...string) { c.WithLabelValues(labels...) }
 
 // list notes a metric for the documentation.
 func (m *metrics) list(name, kind, help string, labels []string) {

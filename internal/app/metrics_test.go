@@ -228,3 +228,18 @@ func TestShowLag(t *testing.T) {
 		}
 	})
 }
+
+// TestCountersOfAlertsBeginAtZero: an alert that asks whether a counter grew at all hears also of the first time.
+func TestCountersOfAlertsBeginAtZero(t *testing.T) {
+	_, page := get(t, built(t, newOutside().options()), "/metrics")
+	for _, line := range []string{
+		`kovra_reconcile_total{loop="runs",outcome="panicked"} 0`,
+		`kovra_reconcile_total{loop="step_logs",outcome="panicked"} 0`,
+		`kovra_requests_total{outcome="unauthorized",route="gitlab"} 0`,
+		`kovra_requests_total{outcome="refused",route="socket"} 0`,
+	} {
+		if !strings.Contains(page, line+"\n") {
+			t.Errorf("the first page has no %s", line)
+		}
+	}
+}
