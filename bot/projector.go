@@ -79,6 +79,9 @@ type Projector struct {
 	finds    singleflight.Group // by channel and parent
 	lostOnes lostMessages       // of a restored database
 
+	// Admins are who is told of what nobody in Slack has made, such as a subscription from a file; nil: nobody is.
+	Admins func(ctx context.Context) ([]string, error)
+
 	render   func(kovra.View) []Message
 	noLookup bool // tests show with it that the look-up is what prevents doubles
 }
@@ -489,16 +492,30 @@ func (s *showing) tellOwners(ctx context.Context, r *Refusal, subs []kovra.Subsc
 			n++
 		}
 		subs = subs[n:]
-		if owner == "" {
-			continue
-		}
 		says := saysPaused
 		if n > 1 {
 			says = saysPausedAll
 		}
 		text := fmt.Sprintf(says, listed(apps, maxChannel), channel(s.thread.Channel), r.reason())
-		if err := s.slack.Tell(ctx, owner, text); err != nil {
-			s.log.WarnContext(ctx, "could not tell the owner of a subscription", "channel", s.thread.Channel, "err", err)
+		for _, person := range s.owners(ctx, owner) {
+			if err := s.slack.Tell(ctx, person, text); err != nil {
+				s.log.WarnContext(ctx, "could not tell the owner of a subscription", "channel", s.thread.Channel, "err", err)
+			}
 		}
 	}
+}
+
+// owners are who is told in the place of somebody: the administrators, where nobody in Slack made it.
+func (s *showing) owners(ctx context.Context, owner string) []string {
+	switch {
+	case owner != "":
+		return []string{owner}
+	case s.Admins == nil:
+		return nil
+	}
+	admins, err := s.Admins(ctx)
+	if err != nil {
+		s.log.WarnContext(ctx, "could not find the administrators", "channel", s.thread.Channel, "err", err)
+	}
+	return admins
 }

@@ -539,6 +539,8 @@ func TestProjectorPausesAChannelThatRefuses(t *testing.T) {
 					)
 				})
 				s.sim.SetChannel("C1", tt.change)
+				s.sim.AddUser(slacksim.User{ID: "U2", Name: "root"})
+				s.projector.Admins = func(context.Context) ([]string, error) { return []string{"U2"}, nil }
 				if failed := s.drive(s.projector); failed != 0 {
 					t.Errorf("%d passes failed", failed)
 				}
@@ -557,6 +559,10 @@ func TestProjectorPausesAChannelThatRefuses(t *testing.T) {
 				told := s.sim.Messages("DU1")
 				if len(told) != 1 || !strings.Contains(told[0].Text, tt.reason) || !strings.Contains(told[0].Text, "*c*, *web*") || !strings.Contains(told[0].Text, "for each app") {
 					t.Errorf("the owner was told %+v, want one message with the reason", told)
+				}
+				told = s.sim.Messages("DU2")
+				if len(told) != 1 || !strings.Contains(told[0].Text, tt.reason) || !strings.Contains(told[0].Text, "*a*") {
+					t.Errorf("of what nobody made an administrator was told %+v", told)
 				}
 
 				s.sim.SetChannel("C1", func(c *slacksim.Channel) {

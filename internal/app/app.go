@@ -223,7 +223,9 @@ func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate 
 	d := dispatch.New(a.db, a.logs, outside, tune)
 	a.work = d
 	intake := webhooks.NewIntake(webhooks.IntakeOptions{DB: a.db, Log: a.log, Counted: a.metrics.delivery, Folded: a.metrics.folded, Builds: a.watch != nil})
-	threads := &lagging{next: bot.NewProjector(a.db, slack, bot.NewBudget(), o.Now, a.log), m: a.metrics, since: map[int64]time.Time{}}
+	projector := bot.NewProjector(a.db, slack, bot.NewBudget(), o.Now, a.log)
+	projector.Admins = gate.Administrators
+	threads := &lagging{next: projector, m: a.metrics, since: map[int64]time.Time{}}
 	answerer := bot.NewAnswerer(a.db, slack, a.hook(), a.connectURL(gate), o.Now, a.log)
 	homes := bot.NewHomes(bot.HomesOptions{
 		DB: a.db, Slack: slack, Gate: gate, Hook: a.hook(), NoBuilds: a.cfg.NoBuilds(), ConnectURL: a.connectURL(gate), Log: a.log,

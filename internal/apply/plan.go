@@ -219,8 +219,11 @@ func (c *comparing) subscription(ch Channel, f kovra.Filter, have []kovra.Subscr
 		c.step(Line{Add, where, []string{words}}, title, act)
 		return
 	}
-	if was := bot.FilterWords(have[i].Filter); was != words {
+	switch was := bot.FilterWords(have[i].Filter); {
+	case was != words:
 		c.step(Line{Change, where, []string{was + " → " + words}}, title, act)
+	case have[i].Paused != "": // Slack refused the channel; to subscribe again is to try again
+		c.step(Line{Change, where, []string{words + ": paused, because " + have[i].Paused + " → resumed"}}, title, act)
 	}
 }
 

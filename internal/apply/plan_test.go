@@ -140,6 +140,24 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestPausedIsResumed: a channel that Slack refused is tried again, and the plan says why.
+func TestPausedIsResumed(t *testing.T) {
+	state := stateOf()
+	state.Subscriptions["api"][0].Paused = "the channel is archived"
+	const text = "apps:\n  api: {project: group/api, channels: {\"#deploys\": pipelines builds}}"
+	plan, err := Prepare(t.Context(), decode(t, text), state, &peers{}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := plan.Print(&out); err != nil || !strings.Contains(out.String(), "paused, because the channel is archived → resumed") {
+		t.Errorf("%v:\n%s", err, out.String())
+	}
+	if diff := cmp.Diff([]string{"~ subscribe api C1"}, steps(plan)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestSettingsOfPlan: what a roll back paused stays, arguments without a value keep theirs, and who changed something meanwhile is
 // noticed by dispatch.
 func TestSettingsOfPlan(t *testing.T) {

@@ -216,6 +216,9 @@ func projectCases() []problem {
 			})
 		}},
 		{id: "gitlab.project.role", what: "group/web", breaks: func(w *world) { w.project.SetMember(gitlabsim.BotUsername, gitlabsim.Developer) }},
+		{id: "gitlab.project.unseen", what: "1 of 1 linked projects could not be looked at: GitLab answers 429", breaks: func(w *world) {
+			w.lab.Fault(gitlabsim.RateLimit("GET /projects/:id/hooks", time.Minute))
+		}},
 		{id: "gitlab.hook.missing", what: "no webhook to https://", breaks: func(w *world) {
 			if err := w.lab.DeleteHook(w.hook); err != nil {
 				w.Fatal(err)

@@ -21,6 +21,7 @@ const (
 var projectRows = []Row{
 	{"gitlab.project.gone", Wrong, "The token does not see <project>: it is deleted, moved, or <bot> is no member of it.", "<gitlab>/<project>/-/project_members → Invite members: <bot>, as Maintainer. If it is gone, in a channel: `/kovra unlink`."},
 	{"gitlab.project.role", Wrong, "<bot> may not see the webhooks of <project>; that needs the role Maintainer.", "<gitlab>/<project>/-/project_members: give <bot> the role Maintainer."},
+	{"gitlab.project.unseen", Wrong, "<unseen> linked projects could not be looked at: <why>.", "Once more, with more time for all: `kovra check --timeout 5m`."},
 	{"gitlab.hook.missing", Wrong, "<project> has no webhook to <hook>: Kovra learns of changes only by looking now and then.", "In a channel, once more: `/kovra link APP <project>`."},
 	{"gitlab.hook.elsewhere", Wrong, "The webhook of <project> goes to <other>, not to <hook>.", "If KOVRA_PUBLIC_URL is right: `/kovra link APP <project>` makes the new one; delete the old one at " + hookPage + ". Else correct KOVRA_PUBLIC_URL."},
 	{"gitlab.hook.disabled", Wrong, "GitLab has switched off the webhook of <project> (<status>), because deliveries failed.", "Mend what they failed of (" + hookPage + " → Edit → Recent events), then " + enableHooks + ", or Test → Push events there: an answer 200 switches it on again."},
@@ -67,7 +68,22 @@ func (l *look) projects(ctx context.Context, who string) []Finding {
 		})
 	}
 	_ = all.Wait() // what one could not be asked is a finding
-	return slices.Concat(list...)
+	return append(slices.Concat(list...), unseen(list)...)
+}
+
+// unseen says of how many projects nothing is known, so that nobody takes silence for health.
+func unseen(list [][]Finding) []Finding {
+	n, why := 0, ""
+	for _, of := range list {
+		if of[0].Status == Skipped {
+			n++
+			why = cmp.Or(why, of[0].What)
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return []Finding{found("gitlab.project.unseen", "projects", "unseen", fmt.Sprintf("%d of %d", n, len(list)), "why", why)}
 }
 
 // project looks at one project and its webhook.
