@@ -42,7 +42,7 @@ func (tx *Tx) SaveApp(a kovra.App) error {
 	if err := errors.Join(tx.writeApp(a), tx.bumpHomes("")); err != nil || old.Project == a.Project {
 		return err
 	}
-	return tx.reviewHooks(true)
+	return tx.reviewHooks()
 }
 
 func (tx *Tx) writeApp(a kovra.App) error {
@@ -66,7 +66,7 @@ func (tx *Tx) DeleteApp(name string) error {
 	if _, err := tx.exec("DELETE FROM apps WHERE name = ?", name); err != nil {
 		return err
 	}
-	return errors.Join(tx.bumpThreadsOf(name), tx.bumpHomes(""), tx.reviewHooks(true))
+	return errors.Join(tx.bumpThreadsOf(name), tx.bumpHomes(""), tx.reviewHooks())
 }
 
 func scanProject(s scanner) (kovra.Project, error) {

@@ -24,10 +24,10 @@ func (tx *Tx) SawHook(project int64, s kovra.HookSight) error {
 		s.Since = tx.now
 	}
 	p.Seen = s
-	if err := tx.SaveProject(p); err != nil || was.Same(s) {
-		return err
+	if err := tx.SaveProject(p); err != nil || was.Same(s) || !was.Is().Trouble() && !s.Is().Trouble() {
+		return err // of what is well there is no notice, and all projects would be read for it
 	}
-	return tx.reviewHooks(was.Is().Trouble() || s.Is().Trouble())
+	return tx.reviewHooks()
 }
 
 // Hooks returns the webhooks of all linked projects by path, with their apps by name.
@@ -74,8 +74,8 @@ func (tx *Tx) HookHealth() (map[string]int, error) {
 }
 
 // reviewHooks has the notice about webhooks say what is so now: it is opened with the first trouble, and closed after the
-// last. shown says that what it lists may have changed.
-func (tx *Tx) reviewHooks(shown bool) error {
+// last.
+func (tx *Tx) reviewHooks() error {
 	counts, err := tx.HookHealth()
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (tx *Tx) reviewHooks(shown bool) error {
 		return tx.openNotice(kovra.Notice{Kind: kovra.NoticeHooks, Key: tx.now.UTC().Format(time.RFC3339Nano)})
 	case trouble == 0 && open:
 		return tx.setNoticeClosed(n.ID, tx.now)
-	case open && shown:
+	case open:
 		return tx.bumpNotice(n.ID)
 	}
 	return nil

@@ -234,7 +234,7 @@ func (a *App) startLoops(o Options, lab *gitlab.Client, slack *bot.Client, gate 
 	a.loop(kovra.RefDelivery, "intake", 1, intake)
 	a.loop(kovra.RefRun, "runs", 8, d.Runs())
 	a.loop(kovra.RefAction, "actions", 8, d.Actions())
-	a.loop(kovra.RefProject, "projects", 2, d.Projects())
+	a.loop(kovra.RefProject, "projects", 4, d.Projects()) // three or four calls each: hundreds in a minute, and fewer than GitLab.com lets us make
 	a.loop(kovra.RefThread, "threads", 16, threads)
 	a.loop(kovra.RefToken, "token", 1, d.Token())
 	a.loop(kovra.RefNotice, "notices", 1, d.Notices())
