@@ -305,8 +305,9 @@ func (s *shop) shows(texts ...string) {
 
 // buildsInItsCluster: the account of the pod is enough for a build, with the names that the manifests have.
 func (s *shop) buildsInItsCluster() {
-	// The program is at work a moment before Kubernetes sends requests to it.
+	// The program is at work a moment before Kubernetes counts it as ready, and that before requests are sent to it.
 	s.bed.Kubectl(s.t, "", "-n", "kovra", "rollout", "status", "deployment/kovra", "--timeout=2m")
+	s.answers()
 	s.push("Two", map[string]string{"Dockerfile": "FROM BASE\nRUN echo two >/two\n"})
 	s.slash("alice", "/build trigger web")
 	s.wait(1, "Succeeded")
