@@ -572,9 +572,12 @@ func TestReasonAndDeedWords(t *testing.T) {
 			t.Errorf("%s: got %q", k, got)
 		}
 	}
-	for _, s := range []kovra.Status{kovra.Canceled, kovra.Skipped} {
-		if got := retriedWords(s); !strings.Contains(got, string(s)) {
-			t.Errorf("%s: got %q", s, got)
+	for s, want := range map[kovra.Status]string{
+		kovra.Canceled: "🚫 Retried · canceled", kovra.Skipped: "⏭️ Retried · skipped", kovra.Running: "🔵 Retried · running",
+		kovra.Pending: "⏳ Retried · pending", "waiting_for_resource": "⏳ Retried · pending (waiting for resource)",
+	} {
+		if got := retriedWords(s); got != want {
+			t.Errorf("%s: got %q, want %q", s, got, want)
 		}
 	}
 }

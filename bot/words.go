@@ -164,8 +164,8 @@ func retriedWords(s kovra.Status) string {
 		return "🚫 Retried · canceled"
 	case kovra.Skipped:
 		return "⏭️ Retried · skipped"
-	default:
-		return "🔵 Retried · running"
+	default: // it runs, or waits for what it needs to run
+		return icon(s) + " Retried · " + strings.ToLower(statusWords(s))
 	}
 }
 
