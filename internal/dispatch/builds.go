@@ -242,24 +242,32 @@ func (b Builds) look(ctx context.Context, build kovra.Build) (kovra.Build, time.
 	return build, after, err
 }
 
-// refused notes that the cluster refuses to tell of a build. It may be a right that somebody mends; a build of which nothing can be known
-// for long ends, so that it does not keep its place for good.
+// refused notes that the cluster refuses to tell of a build.
 func (b Builds) refused(build *kovra.Build, err error) bool {
-	kind := kovra.KindOf(err)
-	if build.Status.Final() || kind != kovra.Denied && kind != kovra.Invalid {
+	if build.Status.Final() {
 		return false
 	}
-	now := b.db.Now()
-	switch {
-	case build.TroubleAt.IsZero():
-		build.TroubleAt, build.Message = now, kovra.PublicText(err)
-		return true
-	case now.Sub(build.TroubleAt) < b.opts.GiveUp:
-		return false
+	noted, over := b.untold(&build.TroubleAt, &build.Message, err)
+	if over {
+		build.SeenAt = b.db.Now()
+		build.End(kovra.BuildFailed, kovra.ReasonLost, saysUntold+kovra.PublicText(err), build.SeenAt)
 	}
-	build.SeenAt = now
-	build.End(kovra.BuildFailed, kovra.ReasonLost, "The cluster does not tell how it goes any more: "+kovra.PublicText(err), now)
-	return true
+	return noted || over
+}
+
+const saysUntold = "The cluster does not tell how it goes any more: "
+
+// untold notes since when the cluster refuses to tell of a run, and why. It may be a right that somebody mends; one of which nothing
+// can be known for long is over, so that it does not keep its place for good.
+func (d *Dispatch) untold(since *time.Time, message *string, err error) (noted, over bool) {
+	if kind := kovra.KindOf(err); kind != kovra.Denied && kind != kovra.Invalid {
+		return false, false
+	}
+	if since.IsZero() {
+		*since, *message = d.db.Now(), kovra.PublicText(err)
+		return true, false
+	}
+	return false, d.db.Now().Sub(*since) >= d.opts.GiveUp
 }
 
 // observe takes what the cluster tells. The cluster calls a run that had a failed task Failed, also if it was

@@ -166,6 +166,10 @@ func (c *cluster) Commit(_ context.Context, _ int64, ref string) (kovra.Commit, 
 	return found, c.commitErr
 }
 
+func (c *cluster) Branch(ctx context.Context, project int64, name string) (kovra.Commit, error) {
+	return c.Commit(ctx, project, name)
+}
+
 // writes adds what a step writes to a run.
 func (r *pipelineRun) writes(task, step string, lines ...string) {
 	last := len(r.lines) - 1

@@ -241,18 +241,20 @@ func TestRetryTellsAMovedBranch(t *testing.T) {
 	for name, c := range map[string]struct {
 		head func() (string, error)
 		tag  bool
+		mr   int64
 		want string
 	}{
-		"moved":     {func() (string, error) { return "new", nil }, false, "new"},
-		"not moved": {func() (string, error) { return "old", nil }, false, ""},
-		"not known": {func() (string, error) { return "", errBusy }, false, ""},
-		"a tag":     {func() (string, error) { return "new", nil }, true, ""},
+		"moved":           {func() (string, error) { return "new", nil }, false, 0, "new"},
+		"not moved":       {func() (string, error) { return "old", nil }, false, 0, ""},
+		"not known":       {func() (string, error) { return "", errBusy }, false, 0, ""},
+		"a tag":           {func() (string, error) { return "new", nil }, true, 0, ""},
+		"a merged result": {func() (string, error) { return "new", nil }, false, 7, ""}, // its commit is on no branch
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeers(t)
 			p.link("web", web)
 			o := pipeline(5, kovra.Failed, unit(51, kovra.Failed))
-			o.Run.SHA, o.Run.Tag = "old", c.tag
+			o.Run.SHA, o.Run.Tag, o.Run.MR.IID = "old", c.tag, c.mr
 			run := p.observe(o)
 			p.head = c.head
 			p.pipeline = func(int64) (kovra.Observation, error) { return whole(o), nil }

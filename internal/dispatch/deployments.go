@@ -212,7 +212,8 @@ func (d Deployments) look(ctx context.Context, dep kovra.Deployment) (kovra.Depl
 	switch {
 	case err == nil:
 	case kovra.KindOf(err) != kovra.NotFound:
-		return dep, 0, fmt.Errorf("look at deployment %d: %w", dep.ID, err)
+		dep, noted := d.change(ctx, dep.ID, func(_ *storage.Tx, o *kovra.Deployment) (bool, error) { return d.refused(o, err), nil })
+		return dep, 0, errors.Join(fmt.Errorf("look at deployment %d: %w", dep.ID, err), noted)
 	case d.db.Now().Sub(dep.SeenAt) < replicas:
 		return dep, lookSoon, nil
 	default:
@@ -227,9 +228,24 @@ func (d Deployments) look(ctx context.Context, dep kovra.Deployment) (kovra.Depl
 		return dep, 0, err
 	}
 	dep, err = d.change(ctx, dep.ID, func(_ *storage.Tx, o *kovra.Deployment) (bool, error) {
-		return o.Observe(c, d.db.Now()), nil
+		mended := !o.TroubleAt.IsZero()
+		o.TroubleAt = time.Time{}
+		return o.Observe(c, d.db.Now()) || mended, nil
 	})
 	return dep, d.again(dep.Status), err
+}
+
+// refused notes that the cluster refuses to tell of a deployment.
+func (d Deployments) refused(o *kovra.Deployment, err error) bool {
+	if o.Status.Final() {
+		return false
+	}
+	noted, over := d.untold(&o.TroubleAt, &o.Message, err)
+	if over {
+		o.SeenAt = d.db.Now()
+		o.End(kovra.BuildFailed, kovra.ReasonLost, saysUntold+kovra.PublicText(err), o.SeenAt)
+	}
+	return noted || over
 }
 
 // settle does what is left when a deployment has ended; see [Builds].

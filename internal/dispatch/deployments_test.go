@@ -194,6 +194,32 @@ func TestDeploymentLost(t *testing.T) {
 	s.rests()
 }
 
+// A right that was taken away may be given back; a deployment of which nothing can be known for long ends, so that its target is free.
+func TestDeploymentUntold(t *testing.T) {
+	s := newShop(t)
+	b := s.built(1)
+	d := s.deploys(kovra.Deploy, b.ID)
+	s.sweep()
+	ref := kovra.Ref{Kind: kovra.RefDeployment, ID: d.ID}
+	s.lookErr = always(errDenied)
+	s.pass(ref)
+	if d = s.deployment(d.ID); d.Status.Final() || d.Message != "The bot may not do this." {
+		t.Errorf("while nothing is told: %s %q", d.Status, d.Message)
+	}
+	s.lookErr = nil
+	s.pass(ref)
+	if d = s.deployment(d.ID); d.Message != "" || !d.TroubleAt.IsZero() {
+		t.Errorf("mended: %+v", d)
+	}
+	s.lookErr = always(errDenied)
+	s.pass(ref)
+	s.later(s.d.opts.GiveUp)
+	s.pass(ref)
+	if d = s.deployment(d.ID); d.Status != kovra.BuildFailed || d.Reason != kovra.ReasonLost || !strings.Contains(d.Message, "The bot may not do this.") {
+		t.Errorf("given up: %s %s %q", d.Status, d.Reason, d.Message)
+	}
+}
+
 // An automatic deployment that waits while a roll back pauses them is not made.
 func TestDeploymentPaused(t *testing.T) {
 	s := newShop(t)

@@ -35,8 +35,8 @@ type Pipelines interface {
 	Changed(ctx context.Context, project int64, since time.Time) ([]kovra.Run, time.Time, error)
 	// Latest lists the newest pipelines, newest first.
 	Latest(ctx context.Context, project int64, limit int) ([]kovra.Run, error)
-	// Head is the commit that a branch or tag points to.
-	Head(ctx context.Context, project int64, ref string) (string, error)
+	// Head is the commit that a branch points to.
+	Head(ctx context.Context, project int64, branch string) (string, error)
 }
 
 // Controls changes pipelines. None of its calls is repeated by itself.
@@ -120,6 +120,8 @@ type Comments interface {
 type Commits interface {
 	// Commit is what a branch, tag or commit id stands for now; NotFound when there is no such.
 	Commit(ctx context.Context, project int64, ref string) (kovra.Commit, error)
+	// Branch is what a branch points to now, and never a tag.
+	Branch(ctx context.Context, project int64, name string) (kovra.Commit, error)
 }
 
 // Gate answers whether a person may do a thing; nil, or an error of kind Denied or Unavailable.

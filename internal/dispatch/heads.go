@@ -22,7 +22,7 @@ func (p Projects) heads(ctx context.Context, project int64) error {
 		return err
 	}
 	for branch, heads := range branches {
-		c, err := p.world.Commits.Commit(ctx, project, branch)
+		c, err := p.world.Commits.Branch(ctx, project, branch)
 		if notShown(err) {
 			continue // there is no such branch
 		}

@@ -247,9 +247,10 @@ func (a Actions) control(ctx context.Context, act kovra.Action, already, possibl
 }
 
 // moved is the commit that the run's branch points to now, if it is another one. Not
-// knowing is no reason to fail what has been done.
+// knowing is no reason to fail what has been done. The commit of a merge request's pipeline may be of a merge that is on
+// no branch, and its branch may be of another project.
 func (a Actions) moved(ctx context.Context, run kovra.Run) string {
-	if run.Tag || run.Ref == "" {
+	if run.Kind() != "branch" || run.Ref == "" {
 		return ""
 	}
 	head, err := a.world.Pipelines.Head(ctx, run.Project, run.Ref)

@@ -173,7 +173,7 @@ func (a Actions) newHead(ctx context.Context, app string, old, s kovra.BuildSett
 	if err != nil || project == 0 {
 		return "", "", err
 	}
-	c, err := a.world.Commits.Commit(ctx, project, s.Branch)
+	c, err := a.world.Commits.Branch(ctx, project, s.Branch)
 	if notShown(err) {
 		return "", fmt.Sprintf("GitLab shows no branch %q yet.", s.Branch), nil
 	}

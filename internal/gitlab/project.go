@@ -162,20 +162,37 @@ func (c *Client) Refs(ctx context.Context, projectID int64, query string, limit 
 	return branches, tags, nil
 }
 
-// Head returns the id of the commit that a branch or tag points to; see [Client.Commit].
-func (c *Client) Head(ctx context.Context, projectID int64, ref string) (string, error) {
-	got, err := c.Commit(ctx, projectID, ref)
+// Head returns the id of the commit that a branch points to; see [Client.Branch].
+func (c *Client) Head(ctx context.Context, projectID int64, branch string) (string, error) {
+	got, err := c.Branch(ctx, projectID, branch)
 	return got.SHA, err
 }
 
-// Commit returns the commit that a branch, a tag or a commit's id names now. The error is of kind NotFound, and names
-// the ref, when there is none; Invalid when the text can be no name of a ref.
-func (c *Client) Commit(ctx context.Context, projectID int64, ref string) (kovra.Commit, error) {
-	if strings.TrimSpace(ref) == "" {
-		return kovra.Commit{}, kovra.Errorf(kovra.Invalid, "A branch or tag is missing.")
+// Branch returns the commit that a branch points to now. The error is of kind NotFound when there is no such branch, also
+// where there is a tag of its name; Invalid when the text can be no name of a branch.
+func (c *Client) Branch(ctx context.Context, projectID int64, name string) (kovra.Commit, error) {
+	if err := checkRef(name); err != nil {
+		return kovra.Commit{}, err
 	}
-	if !isRef(ref) {
-		return kovra.Commit{}, kovra.Errorf(kovra.Invalid, "%q is no name of a branch, tag or commit.", shorten(ref))
+	got, err := fetch(ctx, c, call{doing: "read branch " + shorten(name), noun: "branch " + shorten(name)},
+		func(o gl.RequestOptionFunc) (*gl.Branch, *gl.Response, error) {
+			return c.gl.Branches.GetBranch(projectID, name, o)
+		})
+	if err != nil {
+		return kovra.Commit{}, err
+	}
+	return commitOf(got.Commit, name)
+}
+
+// Commit returns the commit that a branch, a tag or a commit's id names now; of a branch and a tag with one name the
+// branch counts, which git sees the other way. The error is of kind NotFound, and names the ref, when there is none;
+// Invalid when the text can be no name of a ref.
+func (c *Client) Commit(ctx context.Context, projectID int64, ref string) (kovra.Commit, error) {
+	if !kovra.IsSHA(ref) {
+		got, err := c.Branch(ctx, projectID, ref)
+		if kovra.KindOf(err) != kovra.NotFound {
+			return got, err
+		}
 	}
 	got, err := fetch(ctx, c, call{doing: "read " + shorten(ref), noun: "branch or tag " + shorten(ref)},
 		func(o gl.RequestOptionFunc) (*gl.Commit, *gl.Response, error) {
@@ -184,8 +201,22 @@ func (c *Client) Commit(ctx context.Context, projectID int64, ref string) (kovra
 	if err != nil {
 		return kovra.Commit{}, err
 	}
-	if !kovra.IsSHA(got.ID) {
-		return kovra.Commit{}, &kovra.Error{Kind: kovra.Unavailable, Public: "GitLab's answer could not be read.", Err: fmt.Errorf("commit of %s has the id %q", ref, shorten(got.ID))}
+	return commitOf(got, ref)
+}
+
+func checkRef(ref string) error {
+	if strings.TrimSpace(ref) == "" {
+		return kovra.Errorf(kovra.Invalid, "A branch or tag is missing.")
+	}
+	if !isRef(ref) {
+		return kovra.Errorf(kovra.Invalid, "%q is no name of a branch, tag or commit.", shorten(ref))
+	}
+	return nil
+}
+
+func commitOf(got *gl.Commit, ref string) (kovra.Commit, error) {
+	if got == nil || !kovra.IsSHA(got.ID) {
+		return kovra.Commit{}, &kovra.Error{Kind: kovra.Unavailable, Public: "GitLab's answer could not be read.", Err: fmt.Errorf("the commit of %s has no id", shorten(ref))}
 	}
 	return kovra.Commit{
 		SHA: got.ID, Title: cmp.Or(kovra.FirstLine(got.Message), got.Title), Author: kovra.GitLabUser{Name: got.AuthorName},

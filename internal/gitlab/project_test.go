@@ -1,6 +1,7 @@
 package gitlab
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -132,9 +133,11 @@ func TestRefsAndHead(t *testing.T) {
 		t.Errorf("got %q, %v, want %q", head, err, c.SHA)
 	}
 	_, err = w.Head(t.Context(), w.web.ID, "gone")
-	if e := wantKind(t, err, kovra.NotFound); !strings.Contains(e.Public, "branch or tag gone") {
+	if e := wantKind(t, err, kovra.NotFound); !strings.Contains(e.Public, "branch gone") {
 		t.Errorf("got %q", e.Public)
 	}
+	_, err = w.Head(t.Context(), w.web.ID, "v1.0")
+	wantKind(t, err, kovra.NotFound)
 	_, err = w.Head(t.Context(), w.web.ID, " ")
 	wantKind(t, err, kovra.Invalid)
 }
@@ -156,6 +159,18 @@ func TestCommit(t *testing.T) {
 	}
 }
 
+// TestBranchBeforeTag: a tag that is called like a branch does not stand in its place.
+func TestBranchBeforeTag(t *testing.T) {
+	w := newWorld(t)
+	w.web.Push("1.0", "On the branch", "alice")
+	w.sim.CreateTag(w.web.ID, "1.0", "main", "alice")
+	for what, ask := range map[string]func(context.Context, int64, string) (kovra.Commit, error){"branch": w.Branch, "commit": w.Commit} {
+		if got, err := ask(t.Context(), w.web.ID, "1.0"); err != nil || got.Title != "On the branch" {
+			t.Errorf("%s: %+v, %v", what, got, err)
+		}
+	}
+}
+
 func TestCommitRefuses(t *testing.T) {
 	w := newWorld(t)
 	for _, ref := range []string{"", " ", "main~1", "main^", "a..b", "main@{1}", "-x", "a b", "a\nb", "refs:x"} {
@@ -171,14 +186,18 @@ func TestCommitRefuses(t *testing.T) {
 			t.Errorf("project %d: got %q", project, e.Public)
 		}
 	}
-	const endpoint = "GET /projects/:id/repository/commits/:sha"
-	w.sim.Fault(gitlabsim.Status(endpoint, 500).Times(2))
-	_, err := w.Commit(t.Context(), w.web.ID, "main")
-	wantKind(t, err, kovra.Unavailable)
-	w.sim.Fault(gitlabsim.Status(endpoint, 403))
-	_, err = w.Commit(t.Context(), w.web.ID, "main")
-	wantKind(t, err, kovra.Denied)
+	w.sim.CreateTag(w.web.ID, "v1.0", "main", "alice")
+	for endpoint, ref := range map[string]string{
+		"GET /projects/:id/repository/branches/:branch": "main", "GET /projects/:id/repository/commits/:sha": "v1.0",
+	} {
+		w.sim.Fault(gitlabsim.Status(endpoint, 500).Times(2))
+		_, err := w.Commit(t.Context(), w.web.ID, ref)
+		wantKind(t, err, kovra.Unavailable)
+		w.sim.Fault(gitlabsim.Status(endpoint, 403))
+		_, err = w.Commit(t.Context(), w.web.ID, ref)
+		wantKind(t, err, kovra.Denied)
+	}
 	calls := 0
-	_, err = always(t, &calls, 200, `{"id":"main"}`).Commit(t.Context(), w.web.ID, "main")
+	_, err := always(t, &calls, 200, `{"id":"main"}`).Commit(t.Context(), w.web.ID, "main")
 	wantKind(t, err, kovra.Unavailable)
 }

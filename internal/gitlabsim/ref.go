@@ -285,6 +285,9 @@ func getTag(s *Server, r *request) (reply, error) {
 
 func getCommit(s *Server, r *request) (reply, error) {
 	sha := r.project.resolve(r.vars["sha"])
+	if t, found := r.project.tags[r.vars["sha"]]; found {
+		sha = t.sha // git looks for tags first
+	}
 	if sha == "" {
 		return reply{}, failed(http.StatusNotFound, "404 Commit Not Found")
 	}

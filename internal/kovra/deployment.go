@@ -74,7 +74,9 @@ type Deployment struct {
 	StartedAt  time.Time `json:"started_at,omitzero"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`
 	SeenAt     time.Time `json:"seen_at,omitzero"` // when the cluster last told of it
-	LogDone    bool      `json:"log_done,omitempty"`
+	// TroubleAt is since when the cluster refuses to tell of it; zero: it does not.
+	TroubleAt time.Time `json:"trouble_at,omitzero"`
+	LogDone   bool      `json:"log_done,omitempty"`
 
 	LogURL        string `json:"-"`
 	Version       int64  `json:"-"`
