@@ -160,6 +160,9 @@ func (tx *Tx) Observe(o kovra.Observation) (kovra.Run, kovra.Seen, error) {
 	wasChild, wasFinal := run.Child(), run.Status.Final()
 	seen := run.Observe(jobs, o)
 	if !fresh && !seen.Changed() {
+		if o.Listed {
+			return run, seen, nil
+		}
 		return run, seen, tx.heard(run)
 	}
 	if err := tx.addNews(&run, seen); err != nil {

@@ -216,6 +216,7 @@ type Dispatch struct {
 	opts  Options
 	born  time.Time // what was read before may miss what came while nobody was there
 
+	vain       vain
 	following  *followed
 	entered    entered
 	knocks     *knocks
@@ -226,7 +227,7 @@ type Dispatch struct {
 
 // New returns a dispatcher; it does nothing until its reconcilers are run.
 func New(db *storage.DB, logs *storage.Logs, world World, o Options) *Dispatch {
-	return &Dispatch{db: db, logs: logs, world: world, opts: o.withDefaults(), born: db.Now(), following: newFollowed(), knocks: newKnocks()}
+	return &Dispatch{db: db, logs: logs, world: world, opts: o.withDefaults(), born: db.Now(), vain: vain{since: map[int64]time.Time{}}, following: newFollowed(), knocks: newKnocks()}
 }
 
 // beforeStart reports whether something was last seen in a life of the program before this one. A clock that was set back to before

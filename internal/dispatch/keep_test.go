@@ -167,6 +167,9 @@ func TestFailuresWithoutExcerptAreKept(t *testing.T) {
 func TestLogGivenUpIsKeptLater(t *testing.T) {
 	p, d, run := failing(t)
 	p.trace = func(int64) (io.ReadCloser, error) { return nil, errBusy }
+	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err == nil {
+		t.Error("nobody would try again")
+	}
 	p.later(11 * time.Minute)
 	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err != nil {
 		t.Fatal(err)

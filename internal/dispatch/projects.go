@@ -104,7 +104,7 @@ func (p Projects) load(ctx context.Context, id int64) (project kovra.Project, li
 // touched since it was read is read again, even if its own word is the same.
 func foldChanged(tx *storage.Tx, runs []kovra.Run) error {
 	for _, r := range runs {
-		run, _, err := tx.Observe(kovra.Observation{Run: r})
+		run, _, err := tx.Observe(kovra.Observation{Run: r, Listed: true})
 		if err != nil {
 			return err
 		}

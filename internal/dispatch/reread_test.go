@@ -187,6 +187,28 @@ func TestLogThatComesTooSlowly(t *testing.T) {
 	}
 }
 
+// A job that failed while nobody was there has its whole time from when its log is first asked for.
+func TestLogOfAJobThatFailedLongAgo(t *testing.T) {
+	p, d, run := failing(t)
+	p.later(time.Hour)
+	trace := p.trace
+	p.trace = func(int64) (io.ReadCloser, error) { return nil, errBusy }
+	if _, err := d.Runs().Reconcile(t.Context(), run.ID); kovra.KindOf(err) != kovra.Unavailable {
+		t.Errorf("the first time: %v", err)
+	}
+	p.later(9 * time.Minute)
+	p.trace = trace
+	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, jobs := p.run(run.ID); jobs[0].Log != kovra.LogCut {
+		t.Errorf("%q, %q", jobs[0].Log, jobs[0].Excerpt.Note)
+	}
+	if len(d.vain.since) > 0 {
+		t.Errorf("it is remembered: %v", d.vain.since)
+	}
+}
+
 // A job that GitLab retried while its log was read is nobody's failure any more.
 func TestLogOfARetriedJobIsFolded(t *testing.T) {
 	p, d, run := failing(t)

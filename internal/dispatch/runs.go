@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	"kovra.dev/chatops/internal/joblog"
@@ -175,7 +177,7 @@ func (r Runs) readOrForget(ctx context.Context, run kovra.Run) (time.Duration, e
 // cut reads the log of a failed job, keeps it, and records the lines that explain the
 // failure. A job that GitLab has retried by itself is folded into its successor; of
 // those beyond the tenth only the fact is recorded; their logs are kept later. A log that GitLab does not give for
-// Options.GiveUp is done without: the failure must be told of.
+// Options.GiveUp since it was first asked for is done without: the failure must be told of.
 func (r Runs) cut(ctx context.Context, run kovra.Run, j kovra.Job, beyond bool) error {
 	state, excerpt, err := kovra.LogGone, kovra.Excerpt{}, error(nil)
 	if beyond {
@@ -184,13 +186,14 @@ func (r Runs) cut(ctx context.Context, run kovra.Run, j kovra.Job, beyond bool) 
 		state, excerpt, err = r.excerpt(ctx, run, j)
 	}
 	if err != nil {
-		if ctx.Err() != nil || !r.waitedLong(run, j) {
+		if ctx.Err() != nil || !r.vain.long(j.ID, r.db.Now(), r.opts.GiveUp) {
 			return fmt.Errorf("cut excerpt of job %d: %w", j.ID, err)
 		}
 		r.opts.Log.WarnContext(ctx, "log given up", "run", run.ID, "job", j.ID, "err", err)
 		r.keepLater(ctx, run, j)
 		state, excerpt = kovra.LogGone, kovra.Excerpt{Note: whyGone(err)}
 	}
+	r.vain.forget(j.ID)
 	return r.db.Update(ctx, func(tx *storage.Tx) error {
 		jobs, err := tx.Jobs(j.Run)
 		if err != nil {
@@ -203,13 +206,28 @@ func (r Runs) cut(ctx context.Context, run kovra.Run, j kovra.Job, beyond bool) 
 	})
 }
 
-// waitedLong reports whether the job ended so long ago that its log will hardly come any more.
-func (r Runs) waitedLong(run kovra.Run, j kovra.Job) bool {
-	at := j.FinishedAt
-	if at.IsZero() {
-		at = run.FinishedAt
+// vain knows since when the logs of jobs are asked for in vain. A job may have ended long before anybody told us of it.
+type vain struct {
+	mu    sync.Mutex
+	since map[int64]time.Time // by job
+}
+
+// long reports whether that has been so for as long as limit.
+func (v *vain) long(job int64, now time.Time, limit time.Duration) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, known := v.since[job]; !known {
+		// Of runs that nobody cares for any more nobody asks again.
+		maps.DeleteFunc(v.since, func(_ int64, at time.Time) bool { return now.Sub(at) > 2*limit })
+		v.since[job] = now
 	}
-	return !at.IsZero() && r.db.Now().Sub(at) >= r.opts.GiveUp
+	return now.Sub(v.since[job]) >= limit
+}
+
+func (v *vain) forget(job int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.since, job)
 }
 
 func whyGone(err error) string {

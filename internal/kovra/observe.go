@@ -18,6 +18,8 @@ type Observation struct {
 	// asked. If hooks changed the run meanwhile the re-read is taken as a hint.
 	Base int64
 	At   time.Time // when it was seen, by our clock
+	// Listed marks a pipeline as a list tells of it, without its jobs: that it is as it was says nothing of them.
+	Listed bool
 }
 
 // Seen is what an observation changed.

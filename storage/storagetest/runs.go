@@ -179,6 +179,10 @@ func testQuietRuns(w *world) {
 	w.clock.Store(int64(5 * time.Minute))
 	w.observe(pipeline(10, kovra.Running))
 	w.same("one was heard of", []int64{ids[11], ids[12]}, quiet(time.Minute, 9))
+	listed := pipeline(11, kovra.Created)
+	listed.Listed = true
+	w.observe(listed)
+	w.same("a list tells nothing of jobs", []int64{ids[11], ids[12]}, quiet(time.Minute, 9))
 }
 
 func testDrivenStaleForget(w *world) {
