@@ -339,16 +339,28 @@ func (c *Client) Join(ctx context.Context, channel string) error {
 }
 
 // Member reports whether the bot is a member of the channel. A private channel that it
-// is not in is a [Refusal]: Slack does not even say that it exists.
+// is not in is a [Refusal]: Slack does not even say that it exists. The error is [kovra.ErrDirect] for a direct message.
 func (c *Client) Member(ctx context.Context, channel string) (member bool, err error) {
+	direct := false
 	err = c.do(ctx, boundedRead("conversations.info", channel), func(ctx context.Context) error {
 		info, err := c.api().GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
 		if err == nil {
-			member = info.IsMember
+			member, direct = info.IsMember, info.IsIM || info.IsMpIM
+		} else {
+			direct = isDirect(err)
 		}
 		return err
 	})
+	if direct {
+		return false, kovra.ErrDirect
+	}
 	return member, err
+}
+
+// isDirect reports whether Slack refuses because it is about a direct message: we have no scope that reads of those.
+func isDirect(err error) bool {
+	no, ok := errors.AsType[slack.SlackErrorResponse](err)
+	return ok && no.Err == "missing_scope" && (no.Needed == "im:read" || no.Needed == "mpim:read")
 }
 
 // Shared reports whether people of other organisations are in the channel, or invited

@@ -184,7 +184,7 @@ func renderDone(d Deed) Answer {
 	switch {
 	case a.Kind == kovra.ActLink || a.Kind == kovra.ActSubscribe:
 		buttons = append(buttons, button(ActionList, buttonPlace(a.App, "").String(), "Pipelines"))
-		if a.Channel != "" {
+		if a.Channel != "" && !a.Outcome.Direct {
 			buttons = append(buttons, subscribeButton(a.App))
 		}
 		buttons = append(buttons, open("project", d.Project.URL, "View in GitLab"))
@@ -228,7 +228,7 @@ func doneNotes(d Deed) []string {
 		add(o.Hook == kovra.HookCreated, saysHookCreated)
 		add(o.Hook == kovra.HookFound && a.Params.Filter.Has(kovra.TopicMergeRequests), saysComments)
 	}
-	add((a.Kind == kovra.ActLink || a.Kind == kovra.ActSubscribe) && !o.Member && a.Channel != "", fmt.Sprintf(saysInvite, channel(a.Channel)))
+	add((a.Kind == kovra.ActLink || a.Kind == kovra.ActSubscribe) && !o.Member && !o.Direct && a.Channel != "", fmt.Sprintf(saysInvite, channel(a.Channel)))
 	add(o.Hook == kovra.HookRemoved, saysHookRemoved)
 	add(o.Hook == kovra.HookKept, saysHookKept)
 	add(o.Reason != "", prose(o.Reason, maxReason))

@@ -240,6 +240,7 @@ const (
 	saysHookEvents      = "Pipeline events, Job events, Push events"
 	saysHookUnknown     = "none known; without it news comes late"
 	saysExisting        = "%s from before: listed by `/pipeline`, but without a thread."
+	saysThisDirect      = "this direct message"
 	saysInvite          = "⚠️ I cannot post in %s yet. Type `/invite @kovra` there."
 	saysPaused          = "I can post nothing more about %s in %s: %s. The subscription is paused; once that is mended, type `/kovra subscribe` there."
 	saysPausedAll       = "I can post nothing more about %s in %s: %s. The subscriptions are paused; once that is mended, type `/kovra subscribe` there for each app."
@@ -333,8 +334,12 @@ func actionPhrase(d Deed) phrase {
 	whole := upper(pipeline)
 	job := "job " + code(cmp.Or(d.JobName, a.Params.JobName, fmt.Sprintf("#%d", a.Job)), maxRef)
 	here := channel(a.Channel)
-	hears := here + " hears of its pipelines."
-	if a.Channel == "" {
+	place := here // at the beginning of a sentence
+	if kovra.IsDirect(a.Channel) {
+		here, place = saysThisDirect, upper(saysThisDirect)
+	}
+	hears := place + " hears of its pipelines."
+	if a.Channel == "" || a.Outcome.Direct {
 		hears = fmt.Sprintf(saysLinkedAlone, prose(a.App, maxName))
 	}
 	project := code(cmp.Or(a.Outcome.Project, d.Project.Path, a.Params.Project), maxRef)
@@ -368,13 +373,13 @@ func actionPhrase(d Deed) phrase {
 	case kovra.ActDeleteApp:
 		return phrase{"Deleting " + app, app + " is deleted.", app + " was not deleted.", app + " was already deleted", "Delete the app"}
 	case kovra.ActSubscribe:
-		return phrase{"Subscribing " + here + " to " + app, here + " hears of " + app + ": " + dots(selects(a.Params.Filter), newsWords(a.Params.Filter)) + ".", here + " was not subscribed to " + app + ".", here + " was already subscribed to " + app, "Subscribe the channel"}
+		return phrase{"Subscribing " + here + " to " + app, place + " hears of " + app + ": " + dots(selects(a.Params.Filter), newsWords(a.Params.Filter)) + ".", place + " was not subscribed to " + app + ".", place + " was already subscribed to " + app, "Subscribe the channel"}
 	case kovra.ActUnsubscribe:
 		if a.Params.Subscription != 0 {
 			what := fmt.Sprintf("the subscription #%d of %s", a.Params.Subscription, app)
 			return phrase{"Removing " + what, upper(what) + " is removed.", upper(what) + " was not removed.", upper(what) + " was already removed", "Remove the subscription"}
 		}
-		return phrase{"Unsubscribing " + here + " from " + app, here + " hears no more of " + app + ".", here + " was not unsubscribed from " + app + ".", here + " was already unsubscribed from " + app, "Unsubscribe the channel"}
+		return phrase{"Unsubscribing " + here + " from " + app, place + " hears no more of " + app + ".", place + " was not unsubscribed from " + app + ".", place + " was already unsubscribed from " + app, "Unsubscribe the channel"}
 	case kovra.ActShowLogs:
 		return phrase{"Switching the logs on in " + here, "Excerpts and log links are shown in " + here + ", also while it is shared with another organisation.", "The logs in " + here + " were not switched on.", "The logs in " + here + " were already switched on", "Show the logs"}
 	case kovra.ActHideLogs:

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -114,6 +115,24 @@ func TestGitLabIsDown(t *testing.T) {
 	_ = a.db.Close()
 	if _, err := lab.Pipeline(t.Context(), webProject, 5); err == nil {
 		t.Error("read without a database")
+	}
+}
+
+// TestJoinOfSeveral: a direct message of several people looks like a channel, and with the scopes that we have Slack says no more
+// of it than that we may not read of it.
+func TestJoinOfSeveral(t *testing.T) {
+	for name, scopes := range map[string][]string{"ours": {"channels:join", "channels:read", "groups:read"}, "all": nil} {
+		t.Run(name, func(t *testing.T) {
+			sim := slacksim.New(slacksim.Options{BaseURL: slackURL, Scopes: scopes})
+			sim.AddChannel(slacksim.Channel{ID: "CSEVERAL", Direct: true, Members: []string{"U1", "U2", slacksim.BotUserID}})
+			slack, err := bot.NewClient(bot.ClientOptions{Token: func() string { return "xoxb-sim" }, API: slackURL + "/api/", HTTP: sim.Client()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := (channels{slack}).Join(t.Context(), "CSEVERAL"); !errors.Is(err, kovra.ErrDirect) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 

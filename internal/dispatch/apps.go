@@ -68,7 +68,11 @@ func (a Actions) link(ctx context.Context, act kovra.Action) (end, time.Duration
 	}
 	project.Hook, project.HookOurs = hook.ID, hook.Ours
 	if act.Channel != "" {
-		if out.Member, err = a.join(ctx, act); err != nil {
+		out.Member, err = a.join(ctx, act)
+		if out.Direct = errors.Is(err, kovra.ErrDirect); out.Direct {
+			act.Channel, err = "", nil // it is linked all the same, and nobody is subscribed
+		}
+		if err != nil {
 			return end{}, 0, err
 		}
 	}

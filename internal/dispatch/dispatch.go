@@ -131,7 +131,8 @@ type Gate interface {
 
 // Channels lets the bot into channels.
 type Channels interface {
-	// Join reports whether the bot can post in the channel now; a private one must invite it.
+	// Join reports whether the bot can post in the channel now; a private one must invite it. The error is [kovra.ErrDirect] for
+	// a direct message of several people.
 	Join(ctx context.Context, channel string) (bool, error)
 }
 

@@ -347,6 +347,37 @@ func TestSubscribe(t *testing.T) {
 	wantEnd(t, p.act(subscribe), kovra.ActionFailed, kovra.Denied)
 }
 
+// TestDirectMessagesHearOfNothing: an app that is linked there is linked and no more, and a subscription is refused, of one
+// with several people too, which Slack alone can tell from a channel.
+func TestDirectMessagesHearOfNothing(t *testing.T) {
+	for channel, join := range map[string]func() (bool, error){
+		"D1": nil, "CSEVERAL": func() (bool, error) { return false, kovra.ErrDirect },
+	} {
+		t.Run(channel, func(t *testing.T) {
+			p := newPeers(t)
+			p.join = join
+			link := linkWeb
+			link.Channel = channel
+			a := p.act(link)
+			wantEnd(t, a, kovra.ActionDone, "")
+			if !a.Outcome.Direct || a.Outcome.Member {
+				t.Errorf("outcome %+v", a.Outcome)
+			}
+			if app, err := p.app("web"); err != nil || app.Project != web {
+				t.Errorf("app %+v, %v", app, err)
+			}
+			a = p.act(kovra.Action{Kind: kovra.ActSubscribe, App: "web", Channel: channel})
+			wantEnd(t, a, kovra.ActionFailed, kovra.Invalid)
+			if !strings.Contains(a.Outcome.Reason, "/kovra notify me") {
+				t.Errorf("reason %q does not say what there is instead", a.Outcome.Reason)
+			}
+			if subs := p.subscriptions("web"); len(subs) != 0 {
+				t.Errorf("subscriptions %+v", subs)
+			}
+		})
+	}
+}
+
 func TestUnsubscribe(t *testing.T) {
 	p := newPeers(t)
 	p.act(linkWeb)

@@ -32,8 +32,12 @@ type entered struct {
 	at map[string]time.Time
 }
 
-// join lets the bot into the channel of an action and reports whether it can post there. Class: by id.
+// join lets the bot into the channel of an action and reports whether it can post there. A direct message is refused with
+// [kovra.ErrDirect]. Class: by id.
 func (a Actions) join(ctx context.Context, act kovra.Action) (bool, error) {
+	if kovra.IsDirect(act.Channel) {
+		return false, kovra.ErrDirect
+	}
 	if !act.By.IsOperator() {
 		return a.world.Channels.Join(ctx, act.Channel)
 	}

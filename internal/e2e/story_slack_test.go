@@ -135,13 +135,17 @@ func slackArchive(s *story, c *scriptLine) error {
 func slackShare(s *story, c *scriptLine) error { return s.slack.Share(s.ctx, channelID(c.args[0])) }
 
 // slack slash WHO CHANNEL LINE types a command; the output is the private answer. With !
-// nothing but an error may come back.
+// nothing but an error may come back. "direct" is where who talks with the bot, which Slack opens for whoever looks there.
 func slackSlash(s *story, c *scriptLine) error {
 	if err := c.want(3, 3); err != nil {
 		return err
 	}
 	line := strings.ReplaceAll(c.args[2], `\n`, "\n")
-	seen, err := s.slack.Slash(s.ctx, userID(c.args[0]), channelID(c.args[1]), line)
+	who := userID(c.args[0])
+	if c.args[1] == "direct" && s.directChannel(who) == "" {
+		s.slack.AddChannel(slacksim.Channel{ID: "D" + who, Direct: true, Members: []string{who, slacksim.BotUserID}})
+	}
+	seen, err := s.slack.Slash(s.ctx, who, s.place(who, c.args[1]), line)
 	return s.seen(c, seen, err)
 }
 

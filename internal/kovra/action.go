@@ -231,6 +231,7 @@ type Outcome struct {
 	HookNote string    `json:"hook_note,omitempty"`
 	// Member says whether the bot can post in the channel.
 	Member   bool `json:"member,omitempty"`
+	Direct   bool `json:"direct,omitempty"`   // it was linked in a direct message, which hears of nothing
 	Existing int  `json:"existing,omitempty"` // pipelines that were there before the link
 	// Mended and Broken are how many webhooks send again, and how many could not be brought to that.
 	Mended int `json:"mended,omitempty"`

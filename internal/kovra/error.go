@@ -26,6 +26,11 @@ const (
 // does not accept the token that was used: the bot's own, or a person's. Once that is mended everything can be tried again.
 var ErrToken = errors.New("the token is not accepted")
 
+// ErrDirect refuses to subscribe a direct message. People read in private only what they asked for themselves, and of who is in
+// such a conversation the bot is told nothing, so it could lend nobody a right.
+var ErrDirect = Errorf(Invalid, "Channels hear of an app, direct messages do not: type /kovra subscribe in a channel. "+
+	"To be told here of the pipelines that you started, type /kovra notify me all.")
+
 // Error carries a kind for machines and a sentence for people beside the cause.
 type Error struct {
 	Kind   ErrorKind

@@ -26,6 +26,10 @@ func Topics() []Topic {
 	return []Topic{TopicPipelines, TopicBuilds, TopicMergeRequests, TopicTags, TopicDeployments, TopicReleases, TopicPushes}
 }
 
+// IsDirect reports whether a conversation of Slack is one of a person with the bot or with one other. One of several people looks like
+// a channel; Slack alone knows.
+func IsDirect(channel string) bool { return strings.HasPrefix(channel, "D") }
+
 // Broadcast says which news of an app are shown in the channel itself.
 type Broadcast string
 
