@@ -62,6 +62,7 @@ var methodScopes = map[string]Rule{
 	"files.getUploadURLExternal":   always("files:write"),
 	"reactions.add":                always("reactions:write"),
 	"usergroups.users.list":        always("usergroups:read"),
+	"users.conversations":          byKind("read"),
 	"users.info":                   always("users:read"),
 	"users.list":                   always("users:read"),
 	"users.lookupByEmail":          always(scopeEmail),
@@ -155,7 +156,7 @@ func (s *Server) provided() string {
 // kindsOf says which kinds of conversations a call is about; an unknown one is "".
 func (s *Server) kindsOf(method string, a args) []string {
 	switch method {
-	case "conversations.list":
+	case "conversations.list", "users.conversations":
 		if types := a.list("types"); len(types) > 0 {
 			return types
 		}

@@ -54,6 +54,8 @@ func TestMethodsNeedTheirScopes(t *testing.T) {
 		{"files.completeUploadExternal", url.Values{}, "files:write"},
 		{"reactions.add", url.Values{"channel": {"C1"}}, "reactions:write"},
 		{"usergroups.users.list", url.Values{"usergroup": {"S1"}}, "usergroups:read"},
+		{"users.conversations", url.Values{"user": {"U1"}}, "channels:read"},
+		{"users.conversations", url.Values{"user": {"U1"}, "types": {"private_channel"}}, "groups:read"},
 		{"users.info", url.Values{"user": {"U1"}}, "users:read"},
 		{"users.list", url.Values{}, "users:read"},
 		{"users.lookupByEmail", url.Values{"email": {"alice@example.org"}}, "users:read.email"},

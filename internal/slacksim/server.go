@@ -605,6 +605,7 @@ var methods = map[string]method{
 	"files.getUploadURLExternal":   {tier4, (*Server).filesGetUploadURL},
 	"reactions.add":                {tier3, (*Server).reactionsAdd},
 	"usergroups.users.list":        {tier2, (*Server).usergroupsUsersList},
+	"users.conversations":          {tier3, (*Server).usersConversations},
 	"users.info":                   {tier4, (*Server).usersInfo},
 	"users.list":                   {tier2, (*Server).usersList},
 	"users.lookupByEmail":          {tier3, (*Server).usersLookupByEmail},

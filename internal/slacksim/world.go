@@ -341,6 +341,26 @@ func (s *Server) conversationsJoin(a args) reply {
 }
 
 func (s *Server) conversationsList(a args) reply {
+	return s.listChannels(a, func(*channel) bool { return true }, func(map[string]any) {})
+}
+
+// usersConversations lists where somebody is, the bot if nobody is named. Of what is not public, only that where the bot is too.
+func (s *Server) usersConversations(a args) reply {
+	user := a.str("user")
+	switch {
+	case user == "":
+		user = BotUserID
+	case s.users[user] == nil && user != BotUserID:
+		return fail("user_not_found")
+	}
+	return s.listChannels(a, func(c *channel) bool { return c.has(user) }, func(c map[string]any) {
+		delete(c, "is_member") // of the caller, which is told elsewhere
+		delete(c, "num_members")
+	})
+}
+
+// listChannels is one page of the channels that the bot can see, of the types asked for.
+func (s *Server) listChannels(a args, wanted func(*channel) bool, shape func(map[string]any)) reply {
 	types := a.list("types")
 	if len(types) == 0 {
 		types = []string{"public_channel"}
@@ -348,7 +368,8 @@ func (s *Server) conversationsList(a args) reply {
 	var ids []string
 	for _, id := range s.chanOrder {
 		c := s.channels[id]
-		if slices.Contains(types, c.kind()) && (c.has(BotUserID) || c.kind() == "public_channel") && (!c.Archived || !a.flag("exclude_archived")) {
+		seen := c.has(BotUserID) || c.kind() == "public_channel"
+		if slices.Contains(types, c.kind()) && seen && (!c.Archived || !a.flag("exclude_archived")) && wanted(c) {
 			ids = append(ids, id)
 		}
 	}
@@ -358,7 +379,9 @@ func (s *Server) conversationsList(a args) reply {
 	}
 	list := []any{}
 	for _, id := range page {
-		list = append(list, s.wireChannel(s.channels[id]))
+		c := s.wireChannel(s.channels[id])
+		shape(c)
+		list = append(list, c)
 	}
 	return ok(reply{"channels": list, "response_metadata": map[string]any{"next_cursor": next}})
 }

@@ -63,6 +63,46 @@ func TestListsHaveCursors(t *testing.T) {
 	refused(t, w.call(t, "users.list", url.Values{"cursor": {"!"}}), "invalid_cursor")
 }
 
+// TestUsersConversations: of what is not public only that where the bot is too, in pages.
+func TestUsersConversations(t *testing.T) {
+	w := newWorld(t)
+	w.AddChannel(slacksim.Channel{ID: "C5", Name: "old", Archived: true, Members: []string{"U1"}})
+	w.AddChannel(slacksim.Channel{ID: "DU1", Direct: true, Members: []string{"U1", slacksim.BotUserID}})
+	list := func(p slack.GetConversationsForUserParameters) (ids []string) {
+		t.Helper()
+		for {
+			page, next, err := w.api.GetConversationsForUserContext(t.Context(), &p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range page {
+				ids = append(ids, c.ID)
+			}
+			if next == "" {
+				return ids
+			}
+			p.Cursor = next
+		}
+	}
+	both := []string{"public_channel", "private_channel"}
+	for _, tt := range []struct {
+		p    slack.GetConversationsForUserParameters
+		want []string
+	}{
+		{slack.GetConversationsForUserParameters{UserID: "U1", Types: both, ExcludeArchived: true, Limit: 1}, []string{"C1", "C2", "C3"}},
+		{slack.GetConversationsForUserParameters{UserID: "U1"}, []string{"C1", "C3", "C5"}},
+		{slack.GetConversationsForUserParameters{UserID: "U1", Types: []string{"im"}}, []string{"DU1"}},
+		{slack.GetConversationsForUserParameters{UserID: "U2", Types: both}, []string{"C1"}},
+		{slack.GetConversationsForUserParameters{Types: both}, []string{"C1", "C2"}},
+	} {
+		if got := list(tt.p); !slices.Equal(got, tt.want) {
+			t.Errorf("%+v: got %v, want %v", tt.p, got, tt.want)
+		}
+	}
+	refused(t, w.call(t, "users.conversations", url.Values{"user": {"U404"}}), "user_not_found")
+	refused(t, w.call(t, "users.conversations", url.Values{"user": {"U1"}, "cursor": {"!"}}), "invalid_cursor")
+}
+
 func TestUsersAndGroups(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
