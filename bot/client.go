@@ -385,28 +385,6 @@ func (c *Client) Shared(ctx context.Context, channel string) (shared bool, err e
 	return slices.ContainsFunc(connected, func(id string) bool { return !self.Knows(id, id) }), err
 }
 
-// Members returns the user ids of all members of a channel.
-func (c *Client) Members(ctx context.Context, channel string) ([]string, error) {
-	var all []string
-	m := boundedRead("conversations.members", channel)
-	params := &slack.GetUsersInConversationParameters{ChannelID: channel, Limit: 5 * pageSize}
-	for range maxPages {
-		var page []string
-		err := c.do(ctx, m, func(ctx context.Context) (err error) {
-			page, params.Cursor, err = c.api().GetUsersInConversationContext(ctx, params)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page...)
-		if params.Cursor == "" {
-			return all, nil
-		}
-	}
-	return nil, m.lost(errors.New("too many members"))
-}
-
 // Self returns the workspace and who the bot is in it. It is asked until it worked once.
 func (c *Client) Self(ctx context.Context) (kovra.Workspace, error) {
 	c.mu.Lock()

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"errors"
 
 	"github.com/slack-go/slack"
 
@@ -48,6 +49,61 @@ func personOf(self kovra.Workspace, u *slack.User) kovra.SlackUser {
 		Foreign: !self.Knows(u.TeamID, u.Enterprise.EnterpriseID),
 		Deleted: u.Deleted, Email: u.Profile.Email,
 	}
+}
+
+// Members returns the user ids of all members of a channel. The error is of kind NotFound or Denied where Slack does not say who
+// is in just this one: it is gone, or out of the bot's reach, or a direct message.
+func (c *Client) Members(ctx context.Context, channel string) ([]string, error) {
+	var all []string
+	m := boundedRead("conversations.members", channel)
+	params := &slack.GetUsersInConversationParameters{ChannelID: channel, Limit: 5 * pageSize}
+	for range maxPages {
+		var page []string
+		direct := false
+		err := c.do(ctx, m, func(ctx context.Context) (err error) {
+			page, params.Cursor, err = c.api().GetUsersInConversationContext(ctx, params)
+			direct = isDirect(err)
+			return err
+		})
+		if refused, ok := errors.AsType[*Refusal](err); ok && (direct || refused.ofChannel()) && kovra.KindOf(err) != kovra.NotFound {
+			return nil, &kovra.Error{Kind: kovra.Denied, Public: kovra.PublicText(err), Err: err}
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if params.Cursor == "" {
+			return all, nil
+		}
+	}
+	return nil, m.lost(errors.New("too many members"))
+}
+
+// ChannelsOf returns the ids of the channels that a person is in: public ones, and private ones that the bot is in too, but none
+// that is archived.
+func (c *Client) ChannelsOf(ctx context.Context, user string) ([]string, error) {
+	var all []string
+	m := boundedRead("users.conversations", "")
+	ask := &slack.GetConversationsForUserParameters{
+		UserID: user, Types: []string{"public_channel", "private_channel"}, ExcludeArchived: true, Limit: channelsPage,
+	}
+	for range maxPages {
+		var page []slack.Channel
+		err := c.do(ctx, m, func(ctx context.Context) (err error) {
+			page, ask.Cursor, err = c.api().GetConversationsForUserContext(ctx, ask)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i := range page {
+			all = append(all, page[i].ID)
+		}
+		if ask.Cursor == "" {
+			return all, nil
+		}
+	}
+	return nil, m.lost(errors.New("too many channels"))
 }
 
 // GroupMembers returns the user ids of all members of a user group.

@@ -42,6 +42,56 @@ func TestClientFindsPeople(t *testing.T) {
 	}
 }
 
+// TestClientFindsChannelsOfPeople: in pages, with the scopes that we have.
+func TestClientFindsChannelsOfPeople(t *testing.T) {
+	sim, c := simWith(t, slacksim.Options{Scopes: []string{"channels:read", "groups:read"}})
+	var want []string
+	for i := range channelsPage + 5 {
+		id := fmt.Sprintf("C%05d", i)
+		sim.AddChannel(slacksim.Channel{ID: id, Name: id, Private: i%2 == 1, Members: []string{"U7", slacksim.BotUserID}})
+		want = append(want, id)
+	}
+	sim.AddUser(slacksim.User{ID: "U7", Name: "mia"})
+	sim.AddChannel(slacksim.Channel{ID: "CSHUT", Name: "shut", Private: true, Members: []string{"U7"}})
+	sim.AddChannel(slacksim.Channel{ID: "CNOT", Name: "not", Members: []string{"U1"}})
+	got, err := c.ChannelsOf(t.Context(), "U7")
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %d channels, %v, want %d", len(got), err, len(want))
+	}
+	if n := sim.CallCount("users.conversations"); n != 2 {
+		t.Errorf("%d calls, want one for each page", n)
+	}
+	if _, err := c.ChannelsOf(t.Context(), "U404"); kovra.KindOf(err) != kovra.NotFound {
+		t.Errorf("nobody: %v", err)
+	}
+	sim.Fault(slacksim.Status("users.conversations", 503))
+	if _, err := c.ChannelsOf(t.Context(), "U7"); kovra.KindOf(err) != kovra.Unavailable {
+		t.Errorf("Slack is down: %v", err)
+	}
+}
+
+// TestMembersOutOfReach: what Slack says of one channel is told from what it says of the whole bot.
+func TestMembersOutOfReach(t *testing.T) {
+	sim, c := simWith(t, slacksim.Options{Scopes: []string{"channels:read", "groups:read"}})
+	sim.AddChannel(slacksim.Channel{ID: "D7", Direct: true, Members: []string{"U1", slacksim.BotUserID}})
+	sim.AddChannel(slacksim.Channel{ID: "C7", Direct: true, Members: []string{"U1", "U2", slacksim.BotUserID}})
+	sim.AddChannel(slacksim.Channel{ID: "CSHUT", Name: "shut", Private: true})
+	sim.AddChannel(slacksim.Channel{ID: "COPEN", Name: "open"})
+	for channel, want := range map[string]kovra.ErrorKind{"D7": kovra.Denied, "C7": kovra.Denied, "CSHUT": kovra.NotFound} {
+		if _, err := c.Members(t.Context(), channel); kovra.KindOf(err) != want {
+			t.Errorf("%s: %v, want %s", channel, err, want)
+		}
+	}
+	for code, want := range map[string]kovra.ErrorKind{
+		"team_access_not_granted": kovra.Denied, "missing_scope": kovra.Conflict, "invalid_auth": kovra.Conflict, "service_unavailable": kovra.Unavailable,
+	} {
+		sim.Fault(slacksim.ErrorCode("conversations.members", code))
+		if _, err := c.Members(t.Context(), "COPEN"); kovra.KindOf(err) != want {
+			t.Errorf("%s: %v, want %s", code, err, want)
+		}
+	}
+}
+
 func TestClientFindsAdministrators(t *testing.T) {
 	sim, c := simWith(t, slacksim.Options{})
 	for i := range 2*peopleAtOnce + 10 {

@@ -187,7 +187,7 @@ func TestClientTellsErrorsApart(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, post := answers(t, tt.status, tt.body, tt.header...).Post(t.Context(), "C1", "", say("x"), "n")
 			_, _, look := answers(t, tt.status, tt.body, tt.header...).FindNonce(t.Context(), "C1", "", "n", time.Now())
-			_, info := answers(t, tt.status, tt.body, tt.header...).Members(t.Context(), "C1")
+			_, info := answers(t, tt.status, tt.body, tt.header...).Member(t.Context(), "C1")
 			check := func(what string, err error, kind kovra.ErrorKind) {
 				t.Helper()
 				if kind == "" {
@@ -204,7 +204,7 @@ func TestClientTellsErrorsApart(t *testing.T) {
 			}
 			check("post", post, tt.post)
 			check("look-up", look, tt.look)
-			check("members", info, tt.look)
+			check("channel", info, tt.look)
 		})
 	}
 }

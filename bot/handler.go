@@ -68,8 +68,9 @@ type HandlerOptions struct {
 	Explain Explainer
 	// Left is told that somebody has left the workspace; may be nil.
 	Left func(ctx context.Context, slackUser string) error
-	// ForgetChannel is told that the members of a channel may be others now; may be nil.
-	ForgetChannel func(channel string)
+	// ForgetChannel is told that a person has joined or left a channel, or, where user is "", that all may be others there than were
+	// known; may be nil.
+	ForgetChannel func(channel, user string)
 	Log           *slog.Logger     // nil: nothing is logged
 	Now           func() time.Time // nil: time.Now
 }
@@ -93,7 +94,7 @@ func NewHandler(o HandlerOptions) *Handler {
 		o.Now = time.Now
 	}
 	if o.ForgetChannel == nil {
-		o.ForgetChannel = func(string) {}
+		o.ForgetChannel = func(string, string) {}
 	}
 	return &Handler{HandlerOptions: o, known: newOptionCache(o.Now), patience: patience}
 }
@@ -220,9 +221,11 @@ func (h *Handler) channelEvent(ctx context.Context, e slackEvent, bot string) er
 		return nil
 	}
 	switch e.Type {
-	case "member_joined_channel", "member_left_channel", "channel_left", "group_left", "channel_archive", "channel_unarchive",
+	case "member_joined_channel", "member_left_channel":
+		h.ForgetChannel(id, someone(e.user(), bot))
+	case "channel_left", "group_left", "channel_archive", "channel_unarchive",
 		"channel_deleted", "group_archive", "group_unarchive", "group_deleted", "channel_shared", "channel_unshared":
-		h.ForgetChannel(id)
+		h.ForgetChannel(id, "")
 	}
 	if e.Type == "channel_shared" || e.Type == "channel_unshared" {
 		return h.DB.Update(ctx, func(tx *storage.Tx) error { return h.noteShared(tx, id, e.Type == "channel_shared") })
@@ -233,6 +236,14 @@ func (h *Handler) channelEvent(ctx context.Context, e slackEvent, bot string) er
 	}
 	// What was paused because nothing could be posted here goes on by itself.
 	return h.DB.Update(ctx, func(tx *storage.Tx) error { return tx.ResumeSubscriptions(id) })
+}
+
+// someone is the person who came or went, or "" for the bot: of a private channel it can tell who is there only while it is in it.
+func someone(user, bot string) string {
+	if user == bot {
+		return ""
+	}
+	return user
 }
 
 // noteShared records that another organisation came into a channel. That one left says

@@ -435,6 +435,7 @@ func TestEvent(t *testing.T) {
 		`{"type":"event_callback","event":{"type":"member_joined_channel","user":"U9","channel":"C1"}}`,
 		`{"type":"event_callback","event":{"type":"channel_left","channel":{"id":"C2"}}}`,
 		`{"type":"event_callback","event":{"type":"member_left_channel","channel":7}}`,
+		`{"type":"event_callback","authorizations":[{"user_id":"UBOT"}],"event":{"type":"member_left_channel","user":"UBOT","channel":"C4"}}`,
 		`{"type":"event_callback","event":{"type":"app_uninstalled"}}`,
 		`{"type":"event_callback","event":{"type":"app_mention","channel":"C3","text":"hi"}}`,
 		`{"type":"event_callback","event":"odd"}`,
@@ -447,7 +448,7 @@ func TestEvent(t *testing.T) {
 	if err := d.handler.Event(t.Context(), []byte("[")); err == nil {
 		t.Error("no error for what is no JSON")
 	}
-	if want := []string{"C1", "C2"}; !slices.Equal(d.gate.forgotten, want) {
+	if want := []string{"C1 U9", "C2 ", "C4 "}; !slices.Equal(d.gate.forgotten, want) {
 		t.Errorf("forgot %q, want %q", d.gate.forgotten, want)
 	}
 }

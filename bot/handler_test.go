@@ -61,7 +61,7 @@ func newDesk(tb testing.TB) *desk {
 	d.db, d.gate.db = db, db
 	d.handler = NewHandler(HandlerOptions{
 		DB: db, Slack: checkedSlack{tb, deskClient(tb, d.sim)}, Gate: d.gate, GitLab: d.gitlab,
-		ForgetChannel: func(c string) { d.gate.forgotten = append(d.gate.forgotten, c) },
+		ForgetChannel: func(c, user string) { d.gate.forgotten = append(d.gate.forgotten, c+" "+user) },
 		Hook:          Hook{URL: "https://kovra.example/webhooks/gitlab"},
 	})
 	d.end = func(kovra.Action) (kovra.ActionState, kovra.Outcome) {

@@ -28,7 +28,7 @@ const (
 // channel, about one a second, with short bursts.
 var minuteLimits = map[string]int{
 	"chat.update": 50, "chat.postEphemeral": 100, "views.publish": 100, "views.open": 100, "views.update": 100,
-	"users.info": 100, "conversations.info": 50, "conversations.members": 100, "conversations.join": 50,
+	"users.info": 100, "users.conversations": 50, "conversations.info": 50, "conversations.members": 100, "conversations.join": 50,
 	"conversations.history": 50, "conversations.replies": 50, "conversations.open": 50, "users.lookupByEmail": 50, "usergroups.users.list": 20,
 	"auth.test": 600,
 }

@@ -112,6 +112,14 @@ func (a *answers[K, V]) forget(key K) {
 	}
 }
 
+// forgetAll drops all answers likewise.
+func (a *answers[K, V]) forgetAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.known)
+	a.order, a.weight = nil, 0
+}
+
 func (a *answers[K, V]) drop(key K) {
 	a.weight -= a.known[key].weight
 	delete(a.known, key)

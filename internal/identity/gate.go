@@ -351,11 +351,11 @@ func (i *Identity) isNamed(ctx context.Context, who string, kind kovra.WhoKind, 
 	}
 	switch kind {
 	case kovra.WhoGroup:
-		ids, err := i.groups.get(ctx, named, trusted)
+		r, err := i.groups.get(ctx, named, trusted)
 		if err != nil {
 			return false, cannotAsk(err)
 		}
-		return isMember(ids, who), nil
+		return r.has(who), nil
 	case kovra.WhoChannel:
 		return i.isIn(ctx, who, named, trusted)
 	default:
@@ -417,13 +417,14 @@ func (i *Identity) subscribedTo(ctx context.Context, user string) (map[string]bo
 	if err != nil {
 		return nil, err
 	}
+	in, err := i.among(ctx, user, channels(subscriptions), trusted)
+	if err != nil {
+		return nil, err
+	}
 	subscribed := map[string]bool{}
 	for _, s := range subscriptions {
-		if subscribed[s.App] {
-			continue
-		}
-		if subscribed[s.App], err = i.isIn(ctx, user, s.Channel, trusted); err != nil {
-			return nil, err
+		if in[s.Channel] {
+			subscribed[s.App] = true
 		}
 	}
 	return subscribed, nil

@@ -27,21 +27,30 @@ const (
 	rememberedMembers = 1_000_000 // over all channels, and over all user groups
 	rememberedRoles   = 20_000
 	namedAdmins       = 3 // in a refusal
+
+	fewChannels = 4 // up to so many are asked who is in them, one by one
 )
 
 // Slack is what identity asks Slack. Errors have kinds: NotFound and Denied
 // mean that there is no such user, group or channel, or that the bot may not see it.
 type Slack interface {
+	Rosters
 	// Self returns the workspace of the bot.
 	Self(ctx context.Context) (kovra.Workspace, error)
-	// Members returns the ids of all members of a channel.
-	Members(ctx context.Context, channel string) ([]string, error)
-	// GroupMembers returns the ids of all members of a user group.
-	GroupMembers(ctx context.Context, group string) ([]string, error)
 	// User returns a person.
 	User(ctx context.Context, id string) (kovra.SlackUser, error)
 	// UserByEmail returns the person with that e-mail address.
 	UserByEmail(ctx context.Context, email string) (kovra.SlackUser, error)
+}
+
+// Rosters say who is where.
+type Rosters interface {
+	// Members returns the ids of all members of a channel.
+	Members(ctx context.Context, channel string) ([]string, error)
+	// ChannelsOf returns the ids of all channels that a person is in, but for those that are archived, or private without the bot.
+	ChannelsOf(ctx context.Context, user string) ([]string, error)
+	// GroupMembers returns the ids of all members of a user group.
+	GroupMembers(ctx context.Context, group string) ([]string, error)
 }
 
 // Options set up an [Identity]. Slack and DB are needed.
@@ -74,8 +83,9 @@ type Identity struct {
 
 	self    *answers[string, kovra.Workspace]
 	users   *answers[string, kovra.SlackUser]
-	members *answers[string, []string] // of channels, sorted
-	groups  *answers[string, []string] // sorted
+	members *answers[string, roster] // of channels
+	groups  *answers[string, roster]
+	places  *answers[string, []string] // channels of people, sorted
 	roles   *answers[roleKey, int]     // of people, asked with their own tokens
 	levels  *answers[levelKey, int]    // of GitLab users, asked with the bot's token
 	readers *answers[readerKey, bool]
@@ -106,8 +116,9 @@ func New(o Options) *Identity {
 	}
 	i.self = newAnswers(o.Now, 1, one, func(ctx context.Context, _ string) (kovra.Workspace, error) { return o.Slack.Self(ctx) })
 	i.users = newAnswers(o.Now, rememberedUsers, one, o.Slack.User)
-	i.members = newAnswers(o.Now, rememberedMembers, weighMembers, sorted(o.Slack.Members))
-	i.groups = newAnswers(o.Now, rememberedMembers, weighMembers, sorted(o.Slack.GroupMembers))
+	i.members = newAnswers(o.Now, rememberedMembers, roster.weight, rosterOf(o.Slack.Members))
+	i.places = newAnswers(o.Now, rememberedMembers, func(ids []string) int { return len(ids) + 1 }, sorted(o.Slack.ChannelsOf))
+	i.groups = newAnswers(o.Now, rememberedMembers, roster.weight, rosterOf(o.Slack.GroupMembers))
 	i.roles = newAnswers(o.Now, rememberedRoles, one, i.askRole)
 	i.levels = newAnswers(o.Now, rememberedRoles, one, i.askLevel)
 	i.readers = newAnswers(o.Now, rememberedRoles, one, i.askReader)
@@ -116,15 +127,32 @@ func New(o Options) *Identity {
 
 func one[V any](V) int { return 1 }
 
-func weighMembers(ids []string) int { return len(ids) + 1 }
+// roster is who is in a channel or user group.
+type roster struct {
+	ids    []string // sorted
+	unseen bool     // it is gone, or the bot may not see it
+}
 
-// sorted asks for members. Nobody is a member of what is gone or what the bot may not see.
+func (r roster) weight() int { return len(r.ids) + 1 }
+
+func (r roster) has(user string) bool { return holds(r.ids, user) }
+
+// rosterOf asks for members. Nobody is known to be a member of what is gone or what the bot may not see, and that is
+// remembered, too.
+func rosterOf(ask func(context.Context, string) ([]string, error)) func(context.Context, string) (roster, error) {
+	ask = sorted(ask)
+	return func(ctx context.Context, of string) (roster, error) {
+		ids, err := ask(ctx, of)
+		if unknown(err) {
+			return roster{unseen: true}, nil
+		}
+		return roster{ids: ids}, err
+	}
+}
+
 func sorted(ask func(context.Context, string) ([]string, error)) func(context.Context, string) ([]string, error) {
 	return func(ctx context.Context, of string) ([]string, error) {
 		ids, err := ask(ctx, of)
-		if unknown(err) {
-			return nil, nil
-		}
 		ids = slices.Clone(ids)
 		slices.Sort(ids)
 		return ids, err
@@ -136,8 +164,16 @@ func unknown(err error) bool {
 	return err != nil && (kind == kovra.NotFound || kind == kovra.Denied)
 }
 
-// ForgetChannel drops what is remembered of a channel: somebody joined or left.
-func (i *Identity) ForgetChannel(channel string) { i.members.forget(channel) }
+// ForgetChannel drops what is remembered of who is in a channel: somebody joined or left. user "" is everybody: it is another
+// channel for all, or the bot itself came or went.
+func (i *Identity) ForgetChannel(channel, user string) {
+	i.members.forget(channel)
+	if user == "" {
+		i.places.forgetAll()
+		return
+	}
+	i.places.forget(user)
+}
 
 // belongs refuses bots, people of other organisations and those who have left.
 func (i *Identity) belongs(ctx context.Context, p kovra.Person) error {
@@ -228,10 +264,13 @@ func (i *Identity) subscriptions(ctx context.Context, app string) (list []kovra.
 	return list, nil
 }
 
+// channels are those of subscriptions, once each. Direct messages are none: nobody has a right by them.
 func channels(list []kovra.Subscription) []string {
 	var out []string
 	for _, s := range list {
-		out = append(out, s.Channel)
+		if !kovra.IsDirect(s.Channel) {
+			out = append(out, s.Channel)
+		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
@@ -253,31 +292,62 @@ func (i *Identity) isMemberOf(ctx context.Context, p kovra.Person, app string) (
 // says yes is enough, also when another one cannot be asked.
 func (i *Identity) inAnyOf(ctx context.Context, user string, channels []string) (bool, error) {
 	for _, c := range channels {
-		if ids, ok := i.members.recall(c, trusted); ok && isMember(ids, user) {
+		if r, ok := i.members.recall(c, trusted); ok && r.has(user) {
 			return true, nil
+		}
+	}
+	if ids, ok := i.places.recall(user, trusted); ok && slices.ContainsFunc(channels, func(c string) bool { return holds(ids, c) }) {
+		return true, nil
+	}
+	in, err := i.among(ctx, user, channels, certain)
+	if len(in) > 0 {
+		return true, nil
+	}
+	return false, err
+}
+
+// among returns those of the channels that the person is in. Of a few each is asked for its members, which answers for everybody
+// for a while. However many there are more, they cost one question: where the person is. Whom Slack does not tell that
+// of is looked for in each. An error tells that some channels could not be asked, unless Slack
+// refuses just those; those that could are returned beside it.
+func (i *Identity) among(ctx context.Context, user string, channels []string, age time.Duration) (map[string]bool, error) {
+	in := map[string]bool{}
+	if len(channels) > fewChannels {
+		ids, err := i.places.get(ctx, user, age)
+		if err == nil {
+			for _, c := range channels {
+				if holds(ids, c) {
+					in[c] = true
+				}
+			}
+			return in, nil
+		}
+		if !unknown(err) {
+			return in, cannotAsk(err)
 		}
 	}
 	var failed error
 	for _, c := range channels {
-		in, err := i.isIn(ctx, user, c, certain)
-		if in {
-			return true, nil
+		yes, err := i.isIn(ctx, user, c, age)
+		if yes {
+			in[c] = true
 		}
 		failed = cmp.Or(failed, err)
 	}
-	return false, failed
+	return in, failed
 }
 
+// isIn reports whether the person is in a channel, as far as the bot can see it.
 func (i *Identity) isIn(ctx context.Context, user, channel string, age time.Duration) (bool, error) {
-	ids, err := i.members.get(ctx, channel, age)
+	r, err := i.members.get(ctx, channel, age)
 	if err != nil {
 		return false, cannotAsk(err)
 	}
-	return isMember(ids, user), nil
+	return r.has(user), nil
 }
 
-func isMember(sorted []string, user string) bool {
-	_, found := slices.BinarySearch(sorted, user)
+func holds(sorted []string, id string) bool {
+	_, found := slices.BinarySearch(sorted, id)
 	return found
 }
 

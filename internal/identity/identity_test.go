@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -52,6 +53,21 @@ func (s *slack) Members(_ context.Context, channel string) ([]string, error) {
 		return nil, kovra.Errorf(kovra.NotFound, "no such channel")
 	}
 	return ids, nil
+}
+
+// ChannelsOf counts as "of" and the person.
+func (s *slack) ChannelsOf(_ context.Context, user string) (in []string, err error) {
+	if err := s.call("of " + user); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c, ids := range s.members {
+		if slices.Contains(ids, user) {
+			in = append(in, c)
+		}
+	}
+	return in, nil
 }
 
 func (s *slack) User(_ context.Context, id string) (kovra.SlackUser, error) {
@@ -291,8 +307,8 @@ func TestMembershipIsRemembered(t *testing.T) {
 	}
 	s.set(func() { s.members["CWEB"] = []string{"UMIA"} })
 	want(t, may("UMIA"), kovra.Denied)
-	i.ForgetChannel("CWEB")
-	i.ForgetChannel("CNONE")
+	i.ForgetChannel("CWEB", "UMIA")
+	i.ForgetChannel("CNONE", "")
 	want(t, may("UMIA"), "")
 	c.move(61 * time.Second)
 	asked = s.count("CWEB")
@@ -323,7 +339,7 @@ func TestAnswerThatWasForgottenOnItsWay(t *testing.T) {
 	i, _ := withClock(t, s, "UADM")
 	s.during = func(key string) {
 		if key == "CALL" {
-			i.ForgetChannel("CALL")
+			i.ForgetChannel("CALL", "UZOE")
 		}
 	}
 	want(t, i.May(t.Context(), person("UZOE"), kovra.MayAct, "web"), "")
@@ -371,6 +387,111 @@ func TestVisible(t *testing.T) {
 	}
 	_, err := i.Visible(t.Context(), person("UFOR"))
 	want(t, err, kovra.Denied)
+}
+
+// TestDirectMessagesGiveNoRights: a subscription of one that was saved once keeps nobody from what is theirs, nor does a channel
+// that Slack does not speak of.
+func TestDirectMessagesGiveNoRights(t *testing.T) {
+	s := newSlack()
+	i, db := newIdentity(t, s, "UADM")
+	refused := kovra.Errorf(kovra.Conflict, "Slack refuses: missing_scope.")
+	s.down["DMIA"], s.down["CSEVERAL"] = refused, kovra.Errorf(kovra.Denied, "Slack refuses: missing_scope.")
+	err := db.Update(t.Context(), func(tx *storage.Tx) error {
+		return errors.Join(
+			tx.SaveSubscription(kovra.Subscription{App: "web", Channel: "DMIA"}), tx.SaveSubscription(kovra.Subscription{App: "web", Channel: "CSEVERAL"}),
+		)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, wanted := range map[string]string{"UMIA": "api web", "UZOE": "web", "UOUT": ""} {
+		if got := visible(t, i, id); got != wanted {
+			t.Errorf("%s sees %q, want %q", id, got, wanted)
+		}
+	}
+	want(t, i.May(t.Context(), person("UZOE"), kovra.MayAct, "web"), "")
+	want(t, i.May(t.Context(), person("UOUT"), kovra.MayAct, "web"), kovra.Denied)
+	if n := s.count("DMIA"); n != 0 {
+		t.Errorf("Slack was asked %d times who is in a direct message", n)
+	}
+}
+
+func visible(t *testing.T, i *Identity, id string) string {
+	t.Helper()
+	apps, err := i.Visible(t.Context(), person(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, a := range apps {
+		names = append(names, a.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// manyChannels subscribes that many channels, each to an app of its own, and all to the app web.
+func manyChannels(t *testing.T, s *slack, db *storage.DB, n int) {
+	t.Helper()
+	err := db.Update(t.Context(), func(tx *storage.Tx) error {
+		for k := range n {
+			app, c := fmt.Sprintf("many-%03d", k), fmt.Sprintf("C%03d", k)
+			s.members[c] = []string{"UZOE"}
+			err := errors.Join(tx.SaveApp(kovra.App{Name: app}),
+				tx.SaveSubscription(kovra.Subscription{App: app, Channel: c}), tx.SaveSubscription(kovra.Subscription{App: "web", Channel: c}))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestManyChannels: however many are subscribed, Slack is asked once where a person is.
+func TestManyChannels(t *testing.T) {
+	s := newSlack()
+	_, db := newIdentity(t, s)
+	manyChannels(t, s, db, 300)
+	s.members["C007"] = []string{"UMIA"}
+	c := &clock{time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
+	i := New(Options{Slack: s, DB: db, Admins: []string{"UADM"}, Now: c.now})
+	may := func() error { return i.May(t.Context(), person("UMIA"), kovra.MayAct, "web") }
+	for range 3 {
+		if got := visible(t, i, "UMIA"); got != "api many-007 web" {
+			t.Errorf("sees %q", got)
+		}
+		want(t, may(), "")
+	}
+	want(t, i.May(t.Context(), person("UOUT"), kovra.MayAct, "web"), kovra.Denied)
+	total := 0
+	for key, n := range s.calls {
+		if total += n; strings.HasPrefix(key, "C") {
+			t.Errorf("%s was asked for its members", key)
+		}
+	}
+	if s.count("of UMIA") != 1 || total > 8 { // the bot itself, two people, where they are; Ada and who can help
+		t.Errorf("Slack was asked %v", s.calls)
+	}
+	// Who leaves is noticed by the event, and after a minute at the latest.
+	s.set(func() { s.members = map[string][]string{} })
+	want(t, may(), "")
+	i.ForgetChannel("C007", "UMIA")
+	want(t, may(), kovra.Denied)
+	s.set(func() { s.members["C008"] = []string{"UMIA"} })
+	want(t, may(), kovra.Denied)
+	i.ForgetChannel("C008", "")
+	want(t, may(), "")
+	c.move(trusted + time.Second)
+	s.set(func() {
+		s.down["of UMIA"] = &kovra.Error{Kind: kovra.Unavailable, Public: "down", Retry: 7 * time.Second}
+	})
+	want(t, may(), kovra.Unavailable)
+	_, err := i.Visible(t.Context(), person("UMIA"))
+	want(t, err, kovra.Unavailable)
+	s.set(func() { s.down["of UMIA"] = kovra.Errorf(kovra.NotFound, "user_not_found") })
+	want(t, may(), "") // then the channels are asked
 }
 
 func TestReadsThatAreGivenUp(t *testing.T) {
