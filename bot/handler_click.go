@@ -232,7 +232,7 @@ func (h *Handler) clickAudit(ctx context.Context, ask asker, value string) (Answ
 	if err != nil {
 		return Answer{}, err
 	}
-	s, err := h.look(ctx, ask)
+	s, err := h.look(ctx, ask, at.App)
 	if err != nil {
 		return Answer{}, err
 	}

@@ -92,7 +92,7 @@ func (h *Handler) command(ctx context.Context, ask asker, command, text string) 
 		return Answer{}, fmt.Errorf("no handler for the command %q", c.Verb) // unreachable: a test goes through all verbs
 	}
 	r := request{asker: ask, command: c}
-	if r.scene, err = h.look(ctx, ask); err != nil {
+	if r.scene, err = h.look(ctx, ask, c.named()); err != nil {
 		return Answer{}, err
 	}
 	if r.target, err = c.Resolve(r.names(), r.here); err != nil {
@@ -101,8 +101,9 @@ func (h *Handler) command(ctx context.Context, ask asker, command, text string) 
 	return do(h, ctx, r)
 }
 
-// look finds out what the asker may see, and what their channel is about.
-func (h *Handler) look(ctx context.Context, ask asker) (scene, error) {
+// look finds out what the asker may see, and what their channel is about. The app of that name is seen even where the list is cut
+// short; "": none is named.
+func (h *Handler) look(ctx context.Context, ask asker, name string) (scene, error) {
 	gctx, cancel := context.WithTimeout(ctx, gatePatience)
 	defer cancel()
 	apps, err := h.Gate.Visible(gctx, ask.person)
@@ -110,6 +111,9 @@ func (h *Handler) look(ctx context.Context, ask asker) (scene, error) {
 		return scene{}, gateError(err)
 	}
 	s := scene{apps: apps}
+	if err := h.addNamed(ctx, ask, name, &s); err != nil {
+		return scene{}, err
+	}
 	if ask.channel == "" {
 		return s, nil
 	}
@@ -123,6 +127,30 @@ func (h *Handler) look(ctx context.Context, ask asker) (scene, error) {
 		return err
 	})
 	return s, err
+}
+
+// addNamed adds an app that the list of the gate lacks, because GitLab was asked about others first or was slow, if the gate lets
+// them read it when asked about it alone. One that they may not see is like one that does not exist.
+func (h *Handler) addNamed(ctx context.Context, ask asker, name string, s *scene) error {
+	if _, listed := s.find(name); name == "" || listed {
+		return nil
+	}
+	var app kovra.App
+	err := h.DB.Read(ctx, func(tx *storage.Tx) (err error) {
+		app, err = tx.App(name)
+		return err
+	})
+	if err == nil {
+		err = h.may(ctx, ask, kovra.MayRead, name)
+	}
+	switch kovra.KindOf(err) {
+	case kovra.NotFound, kovra.Denied, kovra.Unconnected:
+		return nil
+	}
+	if err == nil {
+		s.apps = append(s.apps, app)
+	}
+	return err
 }
 
 func (s scene) names() []string {

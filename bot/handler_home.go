@@ -201,7 +201,7 @@ func wordsOf(a Answer) string {
 
 // suggestApps searches the apps that somebody may see.
 func (h *Handler) suggestApps(ctx context.Context, ask asker, query string) ([]optionGroup, error) {
-	s, err := h.look(ctx, ask)
+	s, err := h.look(ctx, ask, strings.ToLower(query))
 	if err != nil {
 		return nil, err
 	}

@@ -439,6 +439,7 @@ type fakeGate struct {
 	hidden    []string
 	veiled    []string // from administrators, too
 	down      error
+	unsure    error // of one app alone
 	hang      bool
 	forgotten []string
 	asked     []kovra.Person
@@ -451,8 +452,8 @@ func (g *fakeGate) May(ctx context.Context, p kovra.Person, need kovra.Permissio
 		return ctx.Err()
 	}
 	switch {
-	case g.down != nil:
-		return g.down
+	case cmp.Or(g.down, g.unsure) != nil:
+		return cmp.Or(g.down, g.unsure)
 	case p.Team == "TOTHER":
 		return kovra.Errorf(kovra.Denied, "Only people of the organisation may use this bot.")
 	case strings.HasPrefix(p.ID, "UADMIN"):

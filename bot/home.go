@@ -174,7 +174,7 @@ func (h *Homes) look(ctx context.Context, home kovra.Home) (HomeView, error) {
 	bounded, cancel := context.WithTimeout(ctx, homePatience)
 	defer cancel()
 	apps, err := h.Gate.Visible(bounded, who)
-	if kovra.KindOf(err) == kovra.Denied {
+	if kind := kovra.KindOf(err); kind == kovra.Denied || kind == kovra.Conflict {
 		v.Refused = kovra.PublicText(err)
 		return v, nil
 	}
@@ -187,7 +187,7 @@ func (h *Homes) look(ctx context.Context, home kovra.Home) (HomeView, error) {
 			return v, err
 		}
 	}
-	if v.Gone, err = h.gone(bounded, who, v); err != nil {
+	if v.Gone, err = h.gone(bounded, who, &v); err != nil {
 		return v, err
 	}
 	err = h.DB.Read(ctx, func(tx *storage.Tx) error { return errors.Join(h.readDeed(tx, &v), readHomePage(tx, &v)) })
@@ -211,16 +211,27 @@ func (h *Homes) settleOn(ctx context.Context, home kovra.Home, app string) (kovr
 	return home, err
 }
 
-// gone reports whether the chosen app is not there, or not for this person.
-func (h *Homes) gone(ctx context.Context, who kovra.Person, v HomeView) (bool, error) {
+// gone reports whether the chosen app is not there, or not for this person. One that only the list lacks, because it is cut short,
+// is added to it.
+func (h *Homes) gone(ctx context.Context, who kovra.Person, v *HomeView) (bool, error) {
 	if v.Home.App == "" {
 		return false, nil
 	}
-	if _, ok := v.app(); !ok {
+	err := gateError(h.Gate.May(ctx, who, kovra.MayRead, v.Home.App))
+	if kind := kovra.KindOf(err); kind == kovra.Denied || kind == kovra.Conflict {
 		return true, nil
 	}
-	err := gateError(h.Gate.May(ctx, who, kovra.MayRead, v.Home.App))
-	if kovra.KindOf(err) == kovra.Denied {
+	if _, listed := v.app(); listed || err != nil {
+		return false, err
+	}
+	err = h.DB.Read(ctx, func(tx *storage.Tx) error {
+		a, err := tx.App(v.Home.App)
+		if err == nil {
+			v.Apps = append(v.Apps, a)
+		}
+		return err
+	})
+	if kovra.KindOf(err) == kovra.NotFound {
 		return true, nil
 	}
 	return false, err

@@ -95,6 +95,22 @@ func (c Command) Resolve(apps, channelApps []string) (Target, error) {
 	}
 }
 
+// named is the word of the command that may be the name of an app there is; "": none. It may turn out to be something else.
+func (c Command) named() string {
+	s, _ := specOf(c.Group, c.Verb)
+	at := 0
+	switch s.shape {
+	case shapeNone, shapeNewApp, shapeLink, shapeSwitch, shapeNotify:
+		return ""
+	case shapeWhy:
+		at = 1
+	}
+	if len(c.Words) <= at || kovra.CheckAppName(strings.ToLower(c.Words[at])) != nil {
+		return ""
+	}
+	return strings.ToLower(c.Words[at])
+}
+
 func (c Command) resolveRef(apps, channelApps []string) (Target, error) {
 	switch len(c.Words) {
 	case 0:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
@@ -439,6 +440,11 @@ func (i *Identity) addReadable(ctx context.Context, user string, apps []kovra.Ap
 	who, connected, err := i.connected(ctx, user)
 	if err != nil || !connected {
 		return err
+	}
+	if end, ok := ctx.Deadline(); ok { // what is decided after this needs time, too
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
 	}
 	asked := map[int64]bool{}
 	for _, a := range apps {

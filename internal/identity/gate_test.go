@@ -1,7 +1,9 @@
 package identity
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -302,6 +304,33 @@ func TestVisibleByRole(t *testing.T) {
 	see()
 	if n := o.lab.count("level") - before; n > 2*askedForVisible {
 		t.Errorf("GitLab was asked %d times for one list", n)
+	}
+	o.lab.set(func() { o.lab.levels["otto"][129] = reporter }) // beyond what was asked for
+	if got := see(); strings.Contains(got, "many-zd") {
+		t.Fatalf("sees %q: the list is not cut short", got)
+	}
+	want(t, o.May(t.Context(), person("UOUT"), kovra.MayRead, "many-zd"), "")
+}
+
+// TestListsOfASlowGitLab: what GitLab does not say in time is left out of the list, and the rest is told in time.
+func TestListsOfASlowGitLab(t *testing.T) {
+	o := newOffice(t, func(o *Options) { o.Policy.Rules = []kovra.Rule{{Line: 3, Who: []string{"SOPS"}}} })
+	o.connect("UZOE", "zoe")
+	o.must(o.db.Update(t.Context(), func(tx *storage.Tx) error {
+		for n := range 10 {
+			app := fmt.Sprintf("many-%d", n)
+			if err := errors.Join(tx.SaveApp(kovra.App{Name: app}), tx.SaveSubscription(kovra.Subscription{App: app, Channel: "CALL"})); err != nil {
+				return err
+			}
+		}
+		return errors.Join(tx.SaveProject(kovra.Project{ID: 100}), tx.SaveApp(kovra.App{Name: "elsewhere", Project: 100}))
+	}))
+	o.lab.hang = true
+	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+	defer cancel()
+	apps, err := o.Visible(ctx, person("UZOE"))
+	if err != nil || len(apps) != 11 { // and web
+		t.Errorf("sees %v, %v", apps, err)
 	}
 }
 
