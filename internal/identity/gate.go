@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,8 +31,8 @@ type question struct {
 
 // May returns nil if the person has the permission for the app, which need not exist
 // yet. Else the error is Denied, with a sentence that says who may; Unconnected, when they
-// must connect their GitLab account first; or Unavailable when Slack or GitLab could not be
-// asked. A refusal to read tells nothing of whether there is such an app.
+// must connect their GitLab account first; Unavailable when Slack or GitLab could not be
+// asked; or Conflict when the policy names what the bot cannot see. A refusal to read tells nothing of whether there is such an app.
 func (i *Identity) May(ctx context.Context, p kovra.Person, need kovra.Permission, app string) error {
 	return i.decide(ctx, question{who: p, need: need, app: app})
 }
@@ -45,7 +46,8 @@ func (i *Identity) Explain(ctx context.Context, p kovra.Person, need kovra.Permi
 		t.say("Allowed.")
 		return t.steps, nil
 	}
-	if kind := kovra.KindOf(err); kind != kovra.Denied && kind != kovra.Unconnected {
+	_, unseen := errors.AsType[*unseenError](err)
+	if kind := kovra.KindOf(err); kind != kovra.Denied && kind != kovra.Unconnected && !unseen {
 		return t.steps, err
 	}
 	t.say("Refused: %s", kovra.PublicText(err))
@@ -325,6 +327,9 @@ func (i *Identity) narrow(ctx context.Context, q question, who string) error {
 		return nil
 	}
 	rule, err := i.policy.Rule(q.app, func(kind kovra.WhoKind, named string) (bool, error) { return i.isNamed(ctx, who, kind, named) })
+	if gap, ok := errors.AsType[*unseenError](err); ok {
+		return gap.of(rule, q.who)
+	}
 	if err != nil {
 		return err
 	}
@@ -346,22 +351,49 @@ func (i *Identity) narrow(ctx context.Context, q question, who string) error {
 	return kovra.Errorf(kovra.Denied, "The policy of this bot takes that from you (its line %d). %s", rule.Line, i.help(ctx, q.who))
 }
 
+// unseenError says that a rule names a channel or user group of which Slack does not say who is in it. A rule must not end to hold
+// because the bot was removed from a private channel.
+type unseenError struct {
+	kind  kovra.WhoKind
+	named string
+}
+
+func (e *unseenError) Error() string { return "nobody tells who is in " + e.named }
+
+// of is the refusal for a person whom a rule may be about. In GitLab, where strangers may read it, it names nothing of Slack.
+func (e *unseenError) of(rule *kovra.Rule, who kovra.Person) error {
+	named := " " + e.named
+	if who.GitLab.ID != 0 {
+		named = ""
+	}
+	what, mend := "a channel"+named+" that I cannot see", "invite me there, or correct the policy"
+	if e.kind == kovra.WhoGroup {
+		what, mend = "a user group"+named+" that Slack does not know", "correct the policy"
+	}
+	return &kovra.Error{Kind: kovra.Conflict, Err: e, Public: fmt.Sprintf(
+		"It cannot be asked whether line %d of the policy is about you, so nothing is done: it names %s. An administrator of this bot can %s.", rule.Line, what, mend)}
+}
+
+// isNamed reports whether an entry of a rule means the person. The error is an [unseenError] where Slack does not show what it names.
 func (i *Identity) isNamed(ctx context.Context, who string, kind kovra.WhoKind, named string) (bool, error) {
 	if who == "" {
 		return false, nil
 	}
-	switch kind {
-	case kovra.WhoGroup:
-		r, err := i.groups.get(ctx, named, trusted)
-		if err != nil {
-			return false, cannotAsk(err)
-		}
-		return r.has(who), nil
-	case kovra.WhoChannel:
-		return i.isIn(ctx, who, named, trusted)
-	default:
+	asked := map[kovra.WhoKind]*answers[string, roster]{kovra.WhoGroup: i.groups, kovra.WhoChannel: i.members}[kind]
+	if asked == nil {
 		return named == who, nil
 	}
+	r, err := asked.get(ctx, named, trusted)
+	if err == nil && r.unseen {
+		r, err = asked.get(ctx, named, certain) // it may have been mended
+	}
+	switch {
+	case err != nil:
+		return false, cannotAsk(err)
+	case r.unseen:
+		return false, &unseenError{kind: kind, named: named}
+	}
+	return r.has(who), nil
 }
 
 // askedForVisible bounds how many projects GitLab is asked about for one list.
@@ -369,7 +401,8 @@ const askedForVisible = 20
 
 // Visible returns the apps that the person may read, by name. Of apps whose channels they are not in, the first
 // few are asked for at GitLab; others are found by their name only. The error is Denied for
-// somebody who may not use the bot at all, and Unavailable when Slack could not be asked.
+// somebody who may not use the bot at all, Unavailable when Slack could not be asked, and Conflict when nothing is left because the
+// policy names what the bot cannot see.
 func (i *Identity) Visible(ctx context.Context, p kovra.Person) ([]kovra.App, error) {
 	if err := i.belongs(ctx, p); err != nil {
 		return nil, err
@@ -399,17 +432,25 @@ func (i *Identity) Visible(ctx context.Context, p kovra.Person) ([]kovra.App, er
 	return i.leftOf(ctx, p, apps)
 }
 
-// leftOf takes away what the policy takes away.
+// leftOf takes away what the policy takes away, and may take away. The error tells why nothing is left where that is not known.
 func (i *Identity) leftOf(ctx context.Context, p kovra.Person, apps []kovra.App) (left []kovra.App, err error) {
+	var unsure error
 	for _, a := range apps {
 		err := i.narrow(ctx, question{who: p, need: kovra.MayRead, app: a.Name}, p.ID)
-		if err == nil {
+		_, unseen := errors.AsType[*unseenError](err)
+		switch {
+		case err == nil:
 			left = append(left, a)
-		} else if kovra.KindOf(err) != kovra.Denied {
+		case unseen:
+			unsure = err
+		case kovra.KindOf(err) != kovra.Denied:
 			return nil, err
 		}
 	}
-	return left, nil
+	if len(left) > 0 {
+		return left, nil
+	}
+	return nil, unsure
 }
 
 // subscribedTo are the apps to which a channel of the person is subscribed.

@@ -219,7 +219,7 @@ func TestPolicyNarrows(t *testing.T) {
 	c := &clock{time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
 	i := New(Options{Slack: s, DB: db, Admins: []string{"UADM", "UBOS"}, Now: c.now, Policy: kovra.Policy{Rules: []kovra.Rule{
 		{Line: 5, Who: []string{"UADM"}, May: kovra.PolicyLevels},
-		{Line: 7, Who: []string{"SOPS", "SGONE", "CALL"}, May: []kovra.Permission{kovra.MayRead}, Apps: []string{"w*"}},
+		{Line: 7, Who: []string{"SOPS", "CALL"}, May: []kovra.Permission{kovra.MayRead}, Apps: []string{"w*"}},
 		{Line: 9, Who: []string{kovra.Everyone}, Apps: []string{"api"}},
 	}}})
 	const yes, no = kovra.ErrorKind(""), kovra.Denied
@@ -264,6 +264,55 @@ func TestPolicyNarrows(t *testing.T) {
 	want(t, i.May(t.Context(), person("UBEN"), kovra.MayRead, "web"), kovra.Unavailable) // a later rule must not decide
 	_, err = i.Visible(t.Context(), person("UBEN"))
 	want(t, err, kovra.Unavailable)
+}
+
+// TestRulesHoldWhenTheBotSeesNothing: a rule does not end to hold because somebody removed the bot from a private channel, or
+// because a user group is gone.
+func TestRulesHoldWhenTheBotSeesNothing(t *testing.T) {
+	for _, named := range []string{"CSHUT", "SGONE"} {
+		t.Run(named, func(t *testing.T) {
+			s := newSlack()
+			s.groups = map[string][]string{"SOPS": {"UMIA"}}
+			_, db := newIdentity(t, s)
+			c := &clock{time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
+			i := New(Options{Slack: s, DB: db, Admins: []string{"UADM"}, Now: c.now, Policy: kovra.Policy{Rules: []kovra.Rule{
+				{Line: 5, Who: []string{"UADM"}, May: kovra.PolicyLevels},
+				{Line: 7, Who: []string{named, "SOPS"}, May: []kovra.Permission{kovra.MayRead}, Apps: []string{"web"}},
+				{Line: 9, Who: []string{kovra.Everyone}, May: kovra.PolicyLevels},
+			}}})
+			act := func(id string) error { return i.May(t.Context(), person(id), kovra.MayAct, "web") }
+			want(t, act("UADM"), "")           // an earlier rule fits
+			want(t, act("UMIA"), kovra.Denied) // the same rule fits by another name
+			err := act("UZOE")
+			want(t, err, kovra.Conflict)
+			text := kovra.PublicText(err)
+			if !strings.Contains(text, named) || !strings.Contains(text, "line 7") || !strings.Contains(text, "administrator") {
+				t.Errorf("got %q", text)
+			}
+			steps, err := i.Explain(t.Context(), person("UZOE"), kovra.MayAct, "web")
+			if last := steps[len(steps)-1]; err != nil || last != "Refused: "+text {
+				t.Errorf("explained %q, %v", last, err)
+			}
+			if got := visible(t, i, "UMIA"); got != "api web" { // of api nothing is in doubt
+				t.Errorf("sees %q", got)
+			}
+			_, err = i.Visible(t.Context(), person("UZOE"))
+			want(t, err, kovra.Conflict)
+			want(t, i.May(t.Context(), person("UOUT"), kovra.MayRead, "web"), kovra.Denied) // who is told nothing of it
+			s.set(func() { s.members["CSHUT"], s.groups["SGONE"] = []string{"UNEW"}, []string{"UNEW"} })
+			want(t, act("UZOE"), kovra.Conflict)
+			c.move(certain + time.Second)
+			want(t, act("UZOE"), "")
+		})
+	}
+}
+
+// TestGapsNameNothingInGitLab: the answer to a comment may be read by strangers.
+func TestGapsNameNothingInGitLab(t *testing.T) {
+	gap, rule := &unseenError{kind: kovra.WhoChannel, named: "CSHUT"}, &kovra.Rule{Line: 7}
+	if text := kovra.PublicText(gap.of(rule, author(101, "mia"))); strings.Contains(text, "CSHUT") || !strings.Contains(text, "line 7") {
+		t.Errorf("got %q", text)
+	}
 }
 
 func TestVisibleByRole(t *testing.T) {

@@ -1,6 +1,7 @@
 package kovra
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -95,21 +96,28 @@ func (r *Rule) Leaves(need Permission) bool {
 func (r *Rule) String() string { return fmt.Sprintf("the policy (line %d)", r.Line) }
 
 // Rule returns the first rule that is about the app and for which is says yes to somebody that it
-// names; nil: there is none. is is asked in order, and no more often than needed.
+// names; nil: there is none. is is asked in order, and no more often than needed. With an error of is comes the rule that cannot be
+// judged: it names somebody of whom it is not known, and nobody who fits.
 func (p *Policy) Rule(app string, is func(kind WhoKind, who string) (bool, error)) (*Rule, error) {
 	for i := range p.Rules {
 		r := &p.Rules[i]
 		if !r.Covers(app) {
 			continue
 		}
+		var unknown error
 		for _, who := range r.Who {
 			kind, _ := KindOfWho(who)
 			if kind == WhoEveryone {
 				return r, nil
 			}
-			if yes, err := is(kind, who); yes || err != nil {
-				return r, err
+			yes, err := is(kind, who)
+			if yes {
+				return r, nil
 			}
+			unknown = cmp.Or(unknown, err)
+		}
+		if unknown != nil {
+			return r, unknown
 		}
 	}
 	return nil, nil //nolint:nilnil // no rule is no mistake

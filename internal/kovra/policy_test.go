@@ -81,8 +81,18 @@ func TestPolicyRule(t *testing.T) {
 func TestPolicyRuleThatCannotBeJudged(t *testing.T) {
 	p := Policy{Rules: []Rule{{Line: 1, Who: []string{"SOPS"}}, {Line: 2, Who: []string{Everyone}, May: PolicyLevels}}}
 	broken := errors.New("down")
-	if _, err := p.Rule("web", func(WhoKind, string) (bool, error) { return false, broken }); !errors.Is(err, broken) {
-		t.Errorf("got %v, want %v", err, broken)
+	if r, err := p.Rule("web", func(WhoKind, string) (bool, error) { return false, broken }); !errors.Is(err, broken) || r.Line != 1 {
+		t.Errorf("got %v, %v, want line 1 and %v", r, err, broken)
+	}
+	p.Rules[0].Who = []string{"SOPS", "UADA"} // it fits somebody, whoever else it means
+	r, err := p.Rule("web", func(kind WhoKind, _ string) (bool, error) {
+		if kind == WhoGroup {
+			return false, broken
+		}
+		return true, nil
+	})
+	if err != nil || r.Line != 1 {
+		t.Errorf("got %v, %v, want line 1", r, err)
 	}
 }
 
