@@ -116,6 +116,9 @@ func (a Actions) attempt(ctx context.Context, act kovra.Action) (end, time.Durat
 		if err := a.world.Gate.May(ctx, act.By, act.Kind.Permission(), act.App); err != nil {
 			return end{}, 0, err
 		}
+		if err := a.guarded(ctx, act); err != nil {
+			return end{}, 0, err
+		}
 	}
 	take, known := steps[act.Kind]
 	if !known {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -66,6 +67,64 @@ func (a Actions) genuine(ctx context.Context, act kovra.Action) error {
 		return kovra.Errorf(kovra.Denied, "The comment is not, or not any more, what I was told of it, so nothing is done.")
 	}
 	return nil
+}
+
+// guarded keeps a comment from doing with the bot's token what GitLab would refuse its author: who may neither push to a protected
+// branch nor merge into it may not run pipelines there either. With an account of one's own GitLab decides.
+func (a Actions) guarded(ctx context.Context, act kovra.Action) error {
+	c := act.Params.Comment
+	if c == nil || a.world.Comments == nil || act.Kind.Permission().Level() == "" {
+		return nil
+	}
+	hand, err := a.hand(ctx, act)
+	if err != nil || hand.Own {
+		return err
+	}
+	branches, err := a.branchesOf(ctx, act)
+	if err != nil {
+		return err
+	}
+	for _, branch := range branches {
+		closed, err := a.world.Comments.Closed(ctx, c.Project, branch)
+		if err != nil {
+			return fmt.Errorf("read branch of action %d: %w", act.ID, err)
+		}
+		if !closed {
+			continue
+		}
+		level, err := a.world.Comments.MemberLevel(ctx, c.Project, act.By.GitLab.ID)
+		if err != nil {
+			return fmt.Errorf("read role of the author of action %d: %w", act.ID, err)
+		}
+		if level < maintainer {
+			return kovra.Errorf(kovra.Denied, "The branch %s is protected, so that needs the role Maintainer in the GitLab project of %s. "+
+				"A Maintainer can do it; where people connect their GitLab accounts, their own rights on the branch count.", branch, act.App)
+		}
+		return nil
+	}
+	return nil
+}
+
+// branchesOf are the branches that an action of a comment is about, once each: that of the merge request, as GitLab tells it, since pipelines of
+// merge requests run on a ref of their own and a webhook may say anything; that of the pipeline; and that to build.
+func (a Actions) branchesOf(ctx context.Context, act kovra.Action) ([]string, error) {
+	c := act.Params.Comment
+	source, err := a.world.Comments.Source(ctx, c.Project, c.MR)
+	if err != nil {
+		return nil, fmt.Errorf("read merge request of action %d: %w", act.ID, err)
+	}
+	branches := []string{source, act.Params.Ref}
+	if act.Run != 0 {
+		err = a.db.Read(ctx, func(tx *storage.Tx) error {
+			run, err := tx.Run(act.Run)
+			if run.Kind() == "branch" {
+				branches = append(branches, run.Ref)
+			}
+			return err
+		})
+	}
+	slices.Sort(branches)
+	return slices.DeleteFunc(slices.Compact(branches), func(b string) bool { return b == "" }), err
 }
 
 // replyText is the answer in GitLab's Markdown. Only our own words are written as they are.

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"errors"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,6 +46,59 @@ func TestForgedCommentDoesNothing(t *testing.T) {
 			}
 			if got := strings.Contains(strings.Join(o.calls, " "), "retry"); got != tt.calls {
 				t.Errorf("retried: %t, want %t", got, tt.calls)
+			}
+		})
+	}
+}
+
+// TestCommentsOnProtectedBranches: with the bot's token a comment does no more on a protected branch than its author may there. The
+// ref of a pipeline of a merge request is no branch, so the branch of the merge request counts as well.
+func TestCommentsOnProtectedBranches(t *testing.T) {
+	down := &kovra.Error{Kind: kovra.Unavailable, Public: "GitLab is down.", Err: errors.New("reset")}
+	tests := []struct {
+		name           string
+		kind           kovra.ActionKind
+		source, closed string
+		level          int
+		own            bool
+		hidden         error
+		state          kovra.ActionState
+	}{
+		{"no branch is protected", kovra.ActRetry, "faster", "", 30, false, nil, kovra.ActionDone},
+		{"the branch of the merge request", kovra.ActRetry, "release", "release", 30, false, nil, kovra.ActionFailed},
+		{"the branch of the pipeline", kovra.ActCancel, "faster", "main", 30, false, nil, kovra.ActionFailed},
+		{"of a fork, with a pipeline here", kovra.ActRetry, "", "main", 30, false, nil, kovra.ActionFailed},
+		{"a build", kovra.ActBuild, "release", "release", 30, false, nil, kovra.ActionFailed},
+		{"a Maintainer", kovra.ActRetry, "release", "release", 40, false, nil, kovra.ActionDone},
+		{"with an account of their own", kovra.ActRetry, "release", "release", 30, true, nil, kovra.ActionDone},
+		{"GitLab cannot be asked", kovra.ActRetry, "release", "release", 40, false, down, kovra.ActionWanted},
+		{"GitLab does not show it", kovra.ActRetry, "release", "release", 40, false, errDenied, kovra.ActionFailed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := newOffice(t)
+			run := o.failedRun(t)
+			by := kovra.Person{GitLab: kovra.GitLabUser{ID: 7, Username: "alice"}}
+			o.accounts[""], o.bots, o.level, o.said = by.GitLab, !tt.own, tt.level, "/kovra x"
+			o.source, o.closed, o.hidden = tt.source, tt.closed, tt.hidden
+			c := &kovra.Comment{Project: web, MR: 3, Note: 9, Text: "x", By: by.GitLab, Source: "told", Branch: "told"}
+			id := o.propose(kovra.Action{Kind: tt.kind, App: "web", Run: run.ID, By: by, Params: kovra.Params{Comment: c}})
+			if _, err := o.pass(t, id); (err != nil) != (kovra.KindOf(tt.hidden) == kovra.Unavailable) {
+				t.Fatal(err)
+			}
+			got := o.action(id)
+			done := got.State == kovra.ActionDone
+			if tt.state == kovra.ActionDone != done || tt.state == kovra.ActionWanted != (got.State == kovra.ActionWanted) {
+				t.Errorf("state %q, want %q: %+v", got.State, tt.state, got.Outcome)
+			}
+			if tt.state == kovra.ActionFailed && tt.hidden == nil && !strings.Contains(got.Outcome.Reason, "The branch "+tt.closed+" is protected") {
+				t.Errorf("reason %q", got.Outcome.Reason)
+			}
+			if acted := strings.Contains(strings.Join(o.calls, " "), "retry"); acted != done {
+				t.Errorf("retried: %t, want %t", acted, done)
+			}
+			if tt.own && slices.Contains(o.calls, "closed release") {
+				t.Error("GitLab decides, and was asked before")
 			}
 		})
 	}

@@ -112,6 +112,12 @@ type People interface {
 type Comments interface {
 	// Comment is who wrote a comment, and what stands in it now.
 	Comment(ctx context.Context, project, mr, note int64) (by kovra.GitLabUser, text string, err error)
+	// Source is the branch that a merge request comes from; "": it is in a fork.
+	Source(ctx context.Context, project, mr int64) (string, error)
+	// Closed reports whether a branch is protected so that Developers may neither push to it nor merge into it. One that is gone is not.
+	Closed(ctx context.Context, project int64, branch string) (bool, error)
+	// MemberLevel is the role of a user in a project, GitLab's number.
+	MemberLevel(ctx context.Context, project, user int64) (int, error)
 	// ReplyNote answers in a discussion. Its end may be Unclear: then it is not tried again.
 	ReplyNote(ctx context.Context, project, mr int64, discussion, text string) error
 }

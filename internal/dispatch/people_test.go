@@ -28,6 +28,10 @@ type office struct {
 	author   int64  // of the comment, as GitLab has it
 	said     string // what stands in it
 	unread   error  // GitLab does not show it
+	source   string // branch of every merge request
+	closed   string // the branch that is
+	hidden   error  // GitLab does not tell of branches
+	bots     bool   // all is done with the bot's account
 }
 
 func newOffice(t *testing.T) *office {
@@ -39,9 +43,13 @@ func newOffice(t *testing.T) *office {
 
 func (o *office) dispatch() *Dispatch {
 	w := o.world
-	return New(w.db, w.logs, World{
+	out := World{
 		Pipelines: w, Traces: w, Controls: w, Starts: w, Links: w, Gate: w, Channels: w, Hands: o, People: o, Comments: o,
-	}, Options{HookURL: "https://kovra.example/webhooks/gitlab", Log: slog.New(slog.DiscardHandler)})
+	}
+	if o.bots {
+		out.Hands = nil
+	}
+	return New(w.db, w.logs, out, Options{HookURL: "https://kovra.example/webhooks/gitlab", Log: slog.New(slog.DiscardHandler)})
 }
 
 func (o *office) As(_ context.Context, p kovra.Person) (Hand, error) {
@@ -71,6 +79,15 @@ func (o *office) Disconnect(_ context.Context, user string) (bool, error) {
 	delete(o.accounts, user)
 	return had, nil
 }
+
+func (o *office) Source(context.Context, int64, int64) (string, error) { return o.source, o.hidden }
+
+func (o *office) Closed(_ context.Context, _ int64, branch string) (bool, error) {
+	o.call("closed " + branch)
+	return branch == o.closed, o.hidden
+}
+
+func (o *office) MemberLevel(context.Context, int64, int64) (int, error) { return o.level, nil }
 
 func (o *office) Comment(context.Context, int64, int64, int64) (kovra.GitLabUser, string, error) {
 	return kovra.GitLabUser{ID: o.author}, o.said, o.unread

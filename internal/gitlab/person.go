@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -144,6 +145,34 @@ func (c *Client) Comment(ctx context.Context, projectID, mr, note int64) (kovra.
 		return kovra.GitLabUser{}, "", err
 	}
 	return kovra.GitLabUser{ID: n.Author.ID, Username: n.Author.Username, Name: n.Author.Name}, n.Body, nil
+}
+
+// Source returns the branch that a merge request comes from; "" where that is in a fork.
+func (c *Client) Source(ctx context.Context, projectID, mr int64) (string, error) {
+	m, err := fetch(ctx, c, call{doing: fmt.Sprintf("read merge request !%d", mr), noun: "such merge request"},
+		func(o gl.RequestOptionFunc) (*gl.MergeRequest, *gl.Response, error) {
+			return c.gl.MergeRequests.GetMergeRequest(projectID, mr, nil, o)
+		})
+	if err != nil || m.SourceProjectID != m.TargetProjectID {
+		return "", err
+	}
+	return m.SourceBranch, nil
+}
+
+// Closed reports whether a branch is protected so that Developers may neither push to it nor merge into it. A branch that is gone
+// is not. Nothing of it is remembered: somebody's rights depend on it.
+func (c *Client) Closed(ctx context.Context, projectID int64, name string) (bool, error) {
+	b, err := fetch(ctx, c, call{doing: "read branch " + shorten(name), noun: "such branch"},
+		func(o gl.RequestOptionFunc) (*gl.Branch, *gl.Response, error) {
+			return c.gl.Branches.GetBranch(projectID, name, o)
+		})
+	if kovra.KindOf(err) == kovra.NotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return b.Protected && !b.DevelopersCanPush && !b.DevelopersCanMerge, nil
 }
 
 // ReplyNote answers in a discussion of a merge request; without a discussion it begins one. Class: at most once; after an

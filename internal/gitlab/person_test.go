@@ -296,6 +296,39 @@ func TestComment(t *testing.T) {
 	}
 }
 
+// TestClosedBranches: who may do what on a branch is GitLab's word, and asked for each time.
+func TestClosedBranches(t *testing.T) {
+	w := newWorld(t)
+	w.sim.CreateBranch(w.web.ID, "release/1", "main", "alice")
+	w.sim.CreateBranch(w.web.ID, "shared", "main", "alice")
+	w.sim.Protect(w.web.ID, "release/1", gitlabsim.Maintainer)
+	w.sim.Protect(w.web.ID, "shared", gitlabsim.Developer)
+	closed := func(branch string) bool {
+		t.Helper()
+		yes, err := w.Closed(t.Context(), w.web.ID, branch)
+		must(t, err)
+		return yes
+	}
+	for branch, want := range map[string]bool{"release/1": true, "shared": false, "main": false, "gone": false} {
+		if got := closed(branch); got != want {
+			t.Errorf("%s: closed %v, want %v", branch, got, want)
+		}
+	}
+	w.sim.Protect(w.web.ID, "release/1", 0)
+	if closed("release/1") {
+		t.Error("it is free now")
+	}
+	mr := w.sim.OpenMergeRequest(w.web.ID, gitlabsim.MergeRequest{Title: "Add it", SourceBranch: "shared"}, "alice")
+	if got, err := w.Source(t.Context(), w.web.ID, mr.IID); err != nil || got != "shared" {
+		t.Errorf("source %q, %v", got, err)
+	}
+	_, err := w.Source(t.Context(), w.web.ID, 99)
+	wantKind(t, err, kovra.NotFound)
+	w.sim.SetDown(true)
+	_, err = w.Closed(t.Context(), w.web.ID, "shared")
+	wantKind(t, err, kovra.Unavailable)
+}
+
 func TestReplyNote(t *testing.T) {
 	w := newWorld(t)
 	mr := w.sim.OpenMergeRequest(w.web.ID, gitlabsim.MergeRequest{Title: "Add it", SourceBranch: "main"}, "alice")
