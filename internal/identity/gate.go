@@ -362,16 +362,15 @@ func (e *unseenError) Error() string { return "nobody tells who is in " + e.name
 
 // of is the refusal for a person whom a rule may be about. In GitLab, where strangers may read it, it names nothing of Slack.
 func (e *unseenError) of(rule *kovra.Rule, who kovra.Person) error {
-	named := " " + e.named
-	if who.GitLab.ID != 0 {
-		named = ""
-	}
-	what, mend := "a channel"+named+" that I cannot see", "invite me there, or correct the policy"
+	what, mend := "a channel that I cannot see", "invite me there, or correct the policy"
 	if e.kind == kovra.WhoGroup {
-		what, mend = "a user group"+named+" that Slack does not know", "correct the policy"
+		what, mend = "a user group that Slack does not know", "correct the policy"
+	}
+	if who.GitLab.ID == 0 {
+		what = e.named + ", " + what
 	}
 	return &kovra.Error{Kind: kovra.Conflict, Err: e, Public: fmt.Sprintf(
-		"It cannot be asked whether line %d of the policy is about you, so nothing is done: it names %s. An administrator of this bot can %s.", rule.Line, what, mend)}
+		"It cannot be told whether line %d of the policy is about you, so nothing is done: it names %s. An administrator of this bot can %s.", rule.Line, what, mend)}
 }
 
 // isNamed reports whether an entry of a rule means the person. The error is an [unseenError] where Slack does not show what it names.
