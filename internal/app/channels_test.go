@@ -41,18 +41,23 @@ func TestManyChannelsCostFewCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line, want := range map[string]string{"/pipeline web": "web", "/kovra apps": "web", "/kovra app app-001": "There is no app"} {
-		seen, err := o.slack.Slash(t.Context(), "UMIA", "C250", line)
-		if err != nil || !strings.Contains(seen.Text(), want) || strings.Contains(seen.Text(), "app-002") {
-			t.Errorf("%s: %q, %v", line, seen.Text(), err)
+	methods := []string{"auth.test", "users.info", "users.conversations", "conversations.members"}
+	for _, tt := range []struct {
+		line, want string
+		calls      []int // of those methods, so far
+	}{
+		{"/pipeline web", "web", []int{1, 1, 1, 0}},
+		{"/kovra apps", "web", []int{1, 1, 1, 0}},
+		{"/kovra app app-001", "There is no app", []int{1, 2, 1, 1}}, // who is in its channel, and who could help
+	} {
+		seen, err := o.slack.Slash(t.Context(), "UMIA", "C250", tt.line)
+		if err != nil || !strings.Contains(seen.Text(), tt.want) || strings.Contains(seen.Text(), "app-002") {
+			t.Errorf("%s: %q, %v", tt.line, seen.Text(), err)
 		}
-	}
-	calls := map[string]int{}
-	for _, method := range []string{"auth.test", "users.info", "users.conversations", "conversations.members"} {
-		calls[method] = o.slack.CallCount(method)
-	}
-	want := map[string]int{"auth.test": 1, "users.info": 1, "users.conversations": 1, "conversations.members": 0}
-	if fmt.Sprint(calls) != fmt.Sprint(want) {
-		t.Errorf("Slack was asked %v, want %v", calls, want)
+		for n, method := range methods {
+			if got := o.slack.CallCount(method); got != tt.calls[n] {
+				t.Errorf("%s: %s was called %d times, want %d", tt.line, method, got, tt.calls[n])
+			}
+		}
 	}
 }
