@@ -357,10 +357,11 @@ func (c *Client) Member(ctx context.Context, channel string) (member bool, err e
 	return member, err
 }
 
-// isDirect reports whether Slack refuses because it is about a direct message: we have no scope that reads of those.
+// isDirect reports whether Slack refuses because it is about a direct message: we have no scope that reads of those. An app without any
+// such scope is told all of them, whatever it is about.
 func isDirect(err error) bool {
 	no, ok := errors.AsType[slack.SlackErrorResponse](err)
-	return ok && no.Err == "missing_scope" && (no.Needed == "im:read" || no.Needed == "mpim:read")
+	return ok && no.Err == "missing_scope" && strings.Contains(no.Needed, "im:read") && !strings.Contains(no.Needed, "channels:read")
 }
 
 // Shared reports whether people of other organisations are in the channel, or invited

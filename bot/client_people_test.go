@@ -82,6 +82,14 @@ func TestMembersOutOfReach(t *testing.T) {
 			t.Errorf("%s: %v, want %s", channel, err, want)
 		}
 	}
+	for needed, want := range map[string]kovra.ErrorKind{
+		"im:read": kovra.Denied, "groups:read,mpim:read": kovra.Denied, "groups:read": kovra.Conflict, "channels:read,groups:read,mpim:read,im:read": kovra.Conflict,
+	} {
+		_, err := answers(t, 200, fmt.Sprintf(`{"ok":false,"error":"missing_scope","needed":%q}`, needed)).Members(t.Context(), "COPEN")
+		if kovra.KindOf(err) != want {
+			t.Errorf("needed %s: %v, want %s", needed, err, want)
+		}
+	}
 	for code, want := range map[string]kovra.ErrorKind{
 		"team_access_not_granted": kovra.Denied, "missing_scope": kovra.Conflict, "invalid_auth": kovra.Conflict, "service_unavailable": kovra.Unavailable,
 	} {

@@ -143,8 +143,7 @@ func (h *Handler) addNamed(ctx context.Context, ask asker, name string, s *scene
 	if err == nil {
 		err = h.may(ctx, ask, kovra.MayRead, name)
 	}
-	switch kovra.KindOf(err) {
-	case kovra.NotFound, kovra.Denied, kovra.Unconnected:
+	if kind := kovra.KindOf(err); kind == kovra.NotFound || kind == kovra.Denied || kind == kovra.Unconnected {
 		return nil
 	}
 	if err == nil {

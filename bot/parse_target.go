@@ -104,6 +104,7 @@ func (c Command) named() string {
 		return ""
 	case shapeWhy:
 		at = 1
+	default:
 	}
 	if len(c.Words) <= at || kovra.CheckAppName(strings.ToLower(c.Words[at])) != nil {
 		return ""
