@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 
 	"kovra.dev/chatops/internal/kovra"
@@ -102,14 +103,18 @@ func (tx *Tx) lockedBy(lock string) (kovra.Action, bool, error) {
 }
 
 // waiting returns what the same person has asked for before, and what still waits for them to connect. It carries the
-// new way to answer.
+// new way to answer, and waits as long as if it had been asked for now alone.
 func (tx *Tx) waiting(a kovra.Action) (kovra.Action, bool, error) {
 	w, err := tx.scanAction(tx.row("SELECT "+actionColumns+" FROM actions WHERE person = ? AND lock = ? AND person <> '' AND state = 'waits' ORDER BY id DESC LIMIT 1",
 		a.By.ID, a.Lock))
 	if errors.Is(err, sql.ErrNoRows) {
 		return w, false, nil
 	}
-	if err != nil || a.ReplyURL == "" {
+	if err != nil {
+		return w, false, err
+	}
+	w.CreatedAt = tx.now
+	if _, err := tx.exec("UPDATE actions SET created_at = ? WHERE id = ?", stamp(w.CreatedAt), w.ID); err != nil || a.ReplyURL == "" {
 		return w, err == nil, err
 	}
 	reply, err := tx.db.sealer.Load().seal("reply", []byte(a.ReplyURL))
@@ -136,30 +141,43 @@ func (tx *Tx) WaitAction(id int64) error {
 	return tx.bumpHomeOf(a)
 }
 
-// resumeActions has the actions go on that waited for a person. One whose place was taken meanwhile fails.
+// resumeActions has the actions go on that waited for a person. One that the person has asked for again since, in another
+// way, fails, and so does one whose place was taken meanwhile.
 func (tx *Tx) resumeActions(slackUser string) error {
 	waiting, err := list(tx, tx.scanAction, "SELECT "+actionColumns+" FROM actions WHERE person = ? AND person <> '' AND state = 'waits' ORDER BY id", slackUser)
 	if err != nil {
 		return err
 	}
-	for _, a := range waiting {
-		first, taken, err := tx.lockedBy(a.Lock)
-		switch {
-		case err != nil:
-			return err
-		case taken && a.Lock != "":
-			out := kovra.Outcome{Kind: kovra.Conflict, Reason: "It was done meanwhile, by " + cmp.Or(first.By.Name, "somebody else") + "."}
+	slices.SortStableFunc(waiting, func(a, b kovra.Action) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	for i, a := range waiting {
+		if slices.ContainsFunc(waiting[i+1:], func(later kovra.Action) bool { return later.Supersedes(a) }) {
+			out := kovra.Outcome{Kind: kovra.Conflict, Reason: "You asked for this again later."}
 			err = tx.FinishAction(a.ID, kovra.ActionFailed, out)
-		default:
-			_, err = tx.exec("UPDATE actions SET state = 'wanted', late = 1 WHERE id = ?", a.ID)
-			tx.touch(kovra.RefAction, a.ID)
-			err = errors.Join(err, tx.bumpHomeOf(a))
+		} else {
+			err = tx.resume(a)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// resume has one action go on. Its time begins anew: what was spent on waiting is no failure to do it.
+func (tx *Tx) resume(a kovra.Action) error {
+	first, taken, err := tx.lockedBy(a.Lock)
+	if err != nil {
+		return err
+	}
+	if taken && a.Lock != "" {
+		out := kovra.Outcome{Kind: kovra.Conflict, Reason: "It was done meanwhile, by " + cmp.Or(first.By.Name, "somebody else") + "."}
+		return tx.FinishAction(a.ID, kovra.ActionFailed, out)
+	}
+	if _, err := tx.exec("UPDATE actions SET state = 'wanted', late = 1, created_at = ? WHERE id = ?", stamp(tx.now), a.ID); err != nil {
+		return err
+	}
+	tx.touch(kovra.RefAction, a.ID)
+	return tx.bumpHomeOf(a)
 }
 
 // ClaimPrompt reports true to exactly one caller: the one who asks the person to connect.

@@ -155,6 +155,8 @@ type Action struct {
 	State   ActionState
 	Outcome Outcome
 
+	// CreatedAt is when it was asked for; of one that waits, when it was last, and of one that waited, when its person had
+	// connected: patience begins there.
 	CreatedAt  time.Time
 	TriedAt    time.Time // when the effect was started
 	FinishedAt time.Time
@@ -166,6 +168,23 @@ type Action struct {
 	// Late says that nobody waits inside a request any more: the answer, when
 	// there is one, goes to ReplyURL or into an ephemeral message.
 	Late bool
+}
+
+// Supersedes reports whether somebody who asked for b before means a in its place: the same, of the same thing, whatever they gave
+// with it. A ref that is not named may be any.
+func (a Action) Supersedes(b Action) bool {
+	if a.Kind != b.Kind || a.App != b.App || a.Run != b.Run || a.Build != b.Build || a.Job != b.Job {
+		return false
+	}
+	switch a.Kind {
+	case ActConnect:
+		return false // who has connected has done all of them
+	case ActSubscribe, ActUnsubscribe:
+		which := a.Params.Subscription
+		return a.Channel == b.Channel && which == b.Params.Subscription && (which != 0 || a.Params.Filter.Key() == b.Params.Filter.Key())
+	default:
+		return a.Params.Ref == b.Params.Ref || a.Params.Ref == "" || b.Params.Ref == ""
+	}
 }
 
 // Params are the words of the wish.

@@ -3,6 +3,7 @@ package storagetest
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"kovra.dev/chatops/internal/kovra"
@@ -23,6 +24,8 @@ var peopleTests = map[string]func(*world){
 	"Waits":                testWaits,
 	"WaitsForThePlace":     testWaitsForThePlace,
 	"WaitsAgain":           testWaitsAgain,
+	"WaitsForTheLast":      testWaitsForTheLast,
+	"WaitsAnew":            testWaitsAnew,
 	"PromptOnce":           testPromptOnce,
 	"Asked":                testAsked,
 	"OwnThreads":           testOwnThreads,
@@ -263,6 +266,60 @@ func testWaitsAgain(w *world) {
 	if third.ID != other.ID || mine {
 		w.t.Errorf("the lock is held: got %d, %t", third.ID, mine)
 	}
+}
+
+// testWaitsForTheLast: of what was asked for again and again the last counts, although each has a lock of its own.
+func testWaitsForTheLast(w *world) {
+	n := 0
+	ask := func(kind kovra.ActionKind, app, variable string) int64 {
+		w.t.Helper()
+		w.pass(time.Minute)
+		n++
+		a := w.propose(kovra.Action{
+			Kind: kind, App: app, Lock: "slack/" + strconv.Itoa(n), By: kovra.Person{ID: "U1"},
+			Params: kovra.Params{Ref: "main", Variables: []string{variable}},
+		}, []byte(variable))
+		w.update(func(tx *storage.Tx) error { return tx.WaitAction(a.ID) })
+		return a.ID
+	}
+	staging, api, build := ask(kovra.ActRun, "web", "STAGING"), ask(kovra.ActRun, "api", "X"), ask(kovra.ActBuild, "web", "X")
+	prod := ask(kovra.ActRun, "web", "PROD")
+	w.connect("U1", ann, "a")
+	got := w.action(staging)
+	if got.State != kovra.ActionFailed || got.Outcome.Kind != kovra.Conflict || got.Outcome.Reason != "You asked for this again later." {
+		w.t.Errorf("got %s, %+v", got.State, got.Outcome)
+	}
+	secret := get(w, func(tx *storage.Tx) ([]byte, error) { return tx.Secret(staging) })
+	w.same("its values are wiped", "", string(secret))
+	for _, id := range []int64{api, build, prod} {
+		w.same("it goes on", kovra.ActionWanted, w.action(id).State)
+	}
+	w.same("and has its values", "PROD", string(get(w, func(tx *storage.Tx) ([]byte, error) { return tx.Secret(prod) })))
+}
+
+// testWaitsAnew: the time of an action begins when it was asked for last, and when it goes on. What was asked for again is newer
+// than what was asked for in between.
+func testWaitsAnew(w *world) {
+	choose := kovra.Action{Kind: kovra.ActRun, App: "web", Lock: "choose/1", By: kovra.Person{ID: "U1"}}
+	first := w.propose(choose, nil)
+	w.update(func(tx *storage.Tx) error { return tx.WaitAction(first.ID) })
+	w.pass(5 * time.Minute)
+	typed := choose
+	typed.Lock = "slack/1"
+	second := w.propose(typed, nil)
+	w.update(func(tx *storage.Tx) error { return tx.WaitAction(second.ID) })
+	w.pass(5 * time.Minute)
+	again := w.propose(choose, nil)
+	if again.ID != first.ID || !again.CreatedAt.Equal(w.now()) || !w.action(first.ID).CreatedAt.Equal(w.now()) {
+		w.t.Errorf("asked again: %+v, now it is %v", again, w.now())
+	}
+	w.pass(5 * time.Minute)
+	w.connect("U1", ann, "a")
+	got := w.action(first.ID)
+	if got.State != kovra.ActionWanted || !got.CreatedAt.Equal(w.now()) {
+		w.t.Errorf("connected: %s since %v, now it is %v", got.State, got.CreatedAt, w.now())
+	}
+	w.same("asked for in between", kovra.ActionFailed, w.action(second.ID).State)
 }
 
 func testPromptOnce(w *world) {
