@@ -473,6 +473,7 @@ var operations = map[string]func(*Tx) error{
 	},
 
 	"Subscription":        func(tx *Tx) error { _, err := tx.Subscription(1); return err },
+	"CheckSubscription":   func(tx *Tx) error { return tx.CheckSubscription(kovra.Subscription{App: "web", Channel: "C1"}) },
 	"Subscriptions of it": func(tx *Tx) error { _, err := tx.Subscriptions(SubscriptionQuery{Project: 7}); return err },
 	"TopicsOf":            func(tx *Tx) error { _, err := tx.TopicsOf(7); return err },
 	"SaveSubscription, changed": func(tx *Tx) error {

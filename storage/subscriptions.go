@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"cmp"
+
 	"kovra.dev/chatops/internal/kovra"
 )
 
@@ -54,14 +56,8 @@ func (tx *Tx) SaveSubscription(s kovra.Subscription) error {
 	if err != nil {
 		return err
 	}
-	same, err := tx.int("SELECT id FROM subscriptions WHERE app = ? AND channel = ? AND filter = ?", s.App, s.Channel, key)
-	switch {
-	case err != nil:
+	if s.ID, err = tx.placeOf(s); err != nil {
 		return err
-	case s.ID == 0:
-		s.ID = same
-	case same != 0 && same != s.ID:
-		return kovra.Errorf(kovra.Conflict, "This channel has another subscription of %s that selects the same.", s.App)
 	}
 	if s.ID == 0 {
 		_, err = tx.exec(`INSERT INTO subscriptions (app, channel, filter, floor, paused, created_by, created_at, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -73,6 +69,21 @@ func (tx *Tx) SaveSubscription(s kovra.Subscription) error {
 		return err
 	}
 	return tx.ResumeSubscriptions(s.Channel)
+}
+
+// CheckSubscription returns the Conflict with which [Tx.SaveSubscription] would refuse.
+func (tx *Tx) CheckSubscription(s kovra.Subscription) error {
+	_, err := tx.placeOf(s)
+	return err
+}
+
+// placeOf returns the id under which a subscription is to be saved; 0: as a new one.
+func (tx *Tx) placeOf(s kovra.Subscription) (int64, error) {
+	same, err := tx.int("SELECT id FROM subscriptions WHERE app = ? AND channel = ? AND filter = ?", s.App, s.Channel, s.Filter.Key())
+	if err == nil && s.ID != 0 && same != 0 && same != s.ID {
+		err = kovra.Errorf(kovra.Conflict, "This channel has another subscription of %s that selects the same.", s.App)
+	}
+	return cmp.Or(s.ID, same), err
 }
 
 // DeleteSubscriptions takes away a channel's subscription of that id, or with 0 all of the app in the channel, and

@@ -78,11 +78,13 @@ func (a Actions) Reconcile(ctx context.Context, id int64) (time.Duration, error)
 		return a.waitOn(ctx, act)
 	}
 	e, after, err := a.attempt(ctx, act)
-	switch {
-	case err == nil && e.State == "":
+	if err == nil && e.State == "" {
 		return after, nil
-	case err == nil:
-		return 0, a.finish(ctx, act, e)
+	}
+	if err == nil {
+		if err = a.finish(ctx, act, e); err == nil || !isRefusal(err) {
+			return 0, err
+		}
 	}
 	if kovra.KindOf(err) == kovra.Unconnected {
 		if err = a.wait(ctx, act, err); err == nil {
@@ -132,6 +134,9 @@ func mayPass(err error) bool {
 	k := kovra.KindOf(err)
 	return k == kovra.Unavailable || k == kovra.Unclear
 }
+
+// isRefusal reports whether an error says for good that something cannot be done, and why.
+func isRefusal(err error) bool { return kovra.KindOf(err) != kovra.Internal && !mayPass(err) }
 
 // unexpected is err when it is our fault, so that the loop logs it once.
 func unexpected(err error) error {

@@ -214,6 +214,18 @@ func subscribeFrom(tx *storage.Tx, act kovra.Action, floor int64, same bool) err
 	if act.Kind == kovra.ActLink && act.Params.Filter.String() == "" && slices.ContainsFunc(subs, here) {
 		return tx.ResumeSubscriptions(act.Channel) // it has chosen what it wants to hear
 	}
+	mine, err := subscriptionOf(subs, act, floor)
+	if err != nil {
+		return err
+	}
+	if !same {
+		mine.Floor = floor
+	}
+	return tx.SaveSubscription(mine)
+}
+
+// subscriptionOf is the subscription that an action wants, which changes the one that is named, or the one that selects the same.
+func subscriptionOf(subs []kovra.Subscription, act kovra.Action, floor int64) (kovra.Subscription, error) {
 	mine := kovra.Subscription{
 		App: act.App, Channel: act.Channel, Filter: act.Params.Filter, Floor: floor, CreatedBy: act.By.ID, CreatedAt: act.CreatedAt,
 	}
@@ -225,14 +237,28 @@ func subscribeFrom(tx *storage.Tx, act kovra.Action, floor int64, same bool) err
 		f.Broadcast = cmp.Or(f.Broadcast, s.Filter.Broadcast)
 		mine = s
 		mine.Filter, mine.Paused = f, ""
-		if !same {
-			mine.Floor = floor
-		}
 	}
 	if mine.ID != act.Params.Subscription && act.Params.Subscription != 0 {
-		return kovra.Errorf(kovra.Conflict, "This subscription is gone.")
+		return mine, kovra.Errorf(kovra.Conflict, "This subscription is gone.")
 	}
-	return tx.SaveSubscription(mine)
+	return mine, nil
+}
+
+// subscribable returns the app of an action, or why its channel cannot be subscribed, before anybody else is asked.
+func subscribable(tx *storage.Tx, act kovra.Action) (kovra.App, error) {
+	app, err := tx.App(act.App)
+	if err != nil {
+		return app, err
+	}
+	subs, err := tx.Subscriptions(storage.SubscriptionQuery{App: act.App})
+	if err != nil {
+		return app, err
+	}
+	mine, err := subscriptionOf(subs, act, 0)
+	if err != nil {
+		return app, err
+	}
+	return app, tx.CheckSubscription(mine)
 }
 
 // dropHook takes away the hook that we made when no other app needs it, and reports
@@ -341,7 +367,7 @@ func (a Actions) deleteApp(ctx context.Context, act kovra.Action) (end, time.Dur
 func (a Actions) subscribe(ctx context.Context, act kovra.Action) (end, time.Duration, error) {
 	var app kovra.App
 	err := a.db.Read(ctx, func(tx *storage.Tx) (err error) {
-		app, err = tx.App(act.App)
+		app, err = subscribable(tx, act)
 		return err
 	})
 	if err != nil {

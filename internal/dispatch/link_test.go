@@ -378,6 +378,55 @@ func TestDirectMessagesHearOfNothing(t *testing.T) {
 	}
 }
 
+// TestSubscriptionThatCannotBeChanged: an edit of one that is gone, or that would select what another one does, ends with the reason,
+// and asks nobody else before.
+func TestSubscriptionThatCannotBeChanged(t *testing.T) {
+	tags, pushes := kovra.Filter{Topics: []kovra.Topic{kovra.TopicTags}}, kovra.Filter{Topics: []kovra.Topic{kovra.TopicPushes}}
+	for name, c := range map[string]struct {
+		late bool // it happens while GitLab and Slack are asked
+		gone bool
+	}{
+		"gone": {gone: true}, "the same as another": {},
+		"gone meanwhile": {late: true, gone: true}, "the same meanwhile": {late: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeers(t)
+			p.link("web", web, "C1")
+			edited := p.subscriptions("web")["C1"].ID
+			spoil := func() {
+				p.update(func(tx *storage.Tx) error {
+					if c.gone {
+						_, err := tx.DeleteSubscriptions("web", "C1", edited)
+						return err
+					}
+					return tx.SaveSubscription(kovra.Subscription{App: "web", Channel: "C1", Filter: tags})
+				})
+			}
+			p.update(func(tx *storage.Tx) error {
+				return tx.SaveSubscription(kovra.Subscription{App: "web", Channel: "C1", Filter: pushes})
+			})
+			asked := 0
+			p.join = func() (bool, error) {
+				if asked++; c.late && asked == 1 {
+					spoil()
+				}
+				return true, nil
+			}
+			if !c.late {
+				spoil()
+			}
+			id := p.propose(kovra.Action{Kind: kovra.ActSubscribe, App: "web", Channel: "C1", Params: kovra.Params{Filter: tags, Subscription: edited}})
+			if after, err := p.dispatch().Actions().Reconcile(t.Context(), id); after != 0 || err != nil {
+				t.Errorf("again after %v, %v", after, err)
+			}
+			wantEnd(t, p.action(id), kovra.ActionFailed, kovra.Conflict)
+			if (asked != 0) != c.late {
+				t.Errorf("Slack was asked %d times", asked)
+			}
+		})
+	}
+}
+
 func TestUnsubscribe(t *testing.T) {
 	p := newPeers(t)
 	p.act(linkWeb)
