@@ -292,6 +292,9 @@ func renderActionFailed(d Deed) Answer {
 		reason = failedWords(a.Kind, a.Outcome.Kind)
 	}
 	text := "❌ " + actionPhrase(d).not + " " + reason
+	if a.Outcome.Kind == kovra.Unclear { // it may have been done
+		text = "❔ " + actionPhrase(d).going + ": " + reason
+	}
 	if ofBuilds(a.Kind) {
 		return fit(Answer{Text: text, Blocks: row([]slack.Block{section(text)}, deedButtons(d)...)})
 	}

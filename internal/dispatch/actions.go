@@ -92,7 +92,7 @@ func (a Actions) Reconcile(ctx context.Context, id int64) (time.Duration, error)
 		}
 	}
 	switch {
-	case mayPass(err) && a.db.Now().Sub(act.CreatedAt) < a.patience(act):
+	case mayPass(err) && a.db.Now().Sub(begun(act)) < a.patience(act):
 		return 0, err
 	case ctx.Err() != nil:
 		return 0, err // we were stopped; the next life goes on
@@ -100,9 +100,25 @@ func (a Actions) Reconcile(ctx context.Context, id int64) (time.Duration, error)
 	return 0, errors.Join(a.finish(ctx, act, failed(act, err)), unexpected(err))
 }
 
-// failed is the end of an action that could not be done.
+// begun is when the patience with an action begins. A start may have happened, and is looked for as long as anything is tried.
+func begun(act kovra.Action) time.Time {
+	if act.Kind == kovra.ActRun && act.State == kovra.ActionTried {
+		return act.TriedAt
+	}
+	return act.CreatedAt
+}
+
+// failed is the end of an action that could not be done, or of which nobody could tell.
 func failed(act kovra.Action, why error) end {
-	return end{State: kovra.ActionFailed, Outcome: kovra.Outcome{Kind: kovra.KindOf(why), Reason: kovra.PublicText(why), Ref: act.Params.Ref}}
+	out := kovra.Outcome{Kind: kovra.KindOf(why), Reason: kovra.PublicText(why), Ref: act.Params.Ref}
+	if act.State == kovra.ActionTried && mayPass(why) {
+		what := "done"
+		if act.Kind == kovra.ActRun {
+			what = "started"
+		}
+		out.Kind, out.Reason = kovra.Unclear, out.Reason+" Whether it was "+what+" is not known: look at GitLab before you try again."
+	}
+	return end{State: kovra.ActionFailed, Outcome: out}
 }
 
 // attempt checks the permission, right before the effect, and takes the step. An

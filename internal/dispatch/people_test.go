@@ -154,6 +154,38 @@ func TestActionWaitsForItsPerson(t *testing.T) {
 	}
 }
 
+// TestTimeBeginsAnew: who asks again has the whole time to connect again, and what waited is tried as long as what did not.
+func TestTimeBeginsAnew(t *testing.T) {
+	o := newOffice(t)
+	run := o.failedRun(t)
+	wish := kovra.Action{Kind: kovra.ActRetry, App: "web", Run: run.ID, By: kovra.Person{ID: "U1"}, Lock: "retry/1"}
+	a := o.propose(wish)
+	pass := func(want kovra.ActionState) {
+		t.Helper()
+		_, err := o.pass(t, a)
+		if got := o.action(a); got.State != want || err != nil && !mayPass(err) {
+			t.Fatalf("got %s, %s, %v; want %s", got.State, got.Outcome.Reason, err, want)
+		}
+	}
+	pass(kovra.ActionWaits)
+	o.now = o.now.Add(kovra.WaitFor - 30*time.Second)
+	if again := o.propose(wish); again != a {
+		t.Fatalf("asked again: action %d, want %d", again, a)
+	}
+	o.now = o.now.Add(11 * time.Minute)
+	pass(kovra.ActionWaits)
+	alice := kovra.GitLabUser{ID: 7, Username: "alice"}
+	o.accounts["U1"] = alice
+	if err := o.db.Update(t.Context(), func(tx *storage.Tx) error { return tx.Connect("U1", alice, kovra.TokenPair{Access: "a"}) }); err != nil {
+		t.Fatal(err)
+	}
+	seen := o.pipeline
+	o.pipeline = func(int64) (kovra.Observation, error) { return kovra.Observation{}, errBusy }
+	pass(kovra.ActionWanted)
+	o.pipeline = seen
+	pass(kovra.ActionDone)
+}
+
 func TestWaitEnds(t *testing.T) {
 	o := newOffice(t)
 	a := o.propose(kovra.Action{Kind: kovra.ActConnect, By: kovra.Person{ID: "U1"}})

@@ -174,6 +174,33 @@ func TestStartUnclearAndNeverSeen(t *testing.T) {
 	}
 }
 
+// What may have been started is looked for as long as anything is tried, however long it took before; and if nobody can tell, that
+// is what is told.
+func TestStartUnclearAndNobodyTells(t *testing.T) {
+	p := newPeers(t)
+	p.link("web", web)
+	p.create = func() (int64, string, error) { return 0, "", errBusy }
+	d, id := p.dispatch(), p.wishStart("main")
+	p.step(d, id)
+	p.later(9*time.Minute + 50*time.Second)
+	p.create = func() (int64, string, error) { return 0, "", errUnclear }
+	p.step(d, id)
+	p.find = func(int64) (int64, bool, error) { return 0, false, errBusy }
+	for range 2 {
+		p.later(4 * time.Minute)
+		if !p.step(d, id) || p.action(id).State != kovra.ActionTried {
+			t.Fatalf("given up while GitLab cannot be asked: %+v", p.action(id))
+		}
+	}
+	p.later(2 * time.Minute)
+	p.step(d, id)
+	a := p.action(id)
+	wantEnd(t, a, kovra.ActionFailed, kovra.Unclear)
+	if want := "GitLab could not be reached. Whether it was started is not known: look at GitLab before you try again."; a.Outcome.Reason != want {
+		t.Errorf("told %q, want %q", a.Outcome.Reason, want)
+	}
+}
+
 // A fault of ours ends the action with a sentence that tells nothing of it, and is logged by the loop.
 func TestFaultOfOursIsToldAndLogged(t *testing.T) {
 	p := newPeers(t)
