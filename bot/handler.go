@@ -159,8 +159,11 @@ type slackEvent struct {
 	Text    string          `json:"text"`
 	TS      string          `json:"ts"`
 	Thread  string          `json:"thread_ts"`
-	Tab     string          `json:"tab"`  // of App Home
-	View    homeMark        `json:"view"` // what App Home shows now
+	Edited  struct {
+		TS string `json:"ts"`
+	} `json:"edited"` // of a message that was changed since it was written
+	Tab  string   `json:"tab"`  // of App Home
+	View homeMark `json:"view"` // what App Home shows now
 }
 
 func (e slackEvent) user() string { return channelID(e.User) }
@@ -172,7 +175,6 @@ func (e slackEvent) team() string { return cmp.Or(e.OfUser, e.Team) }
 // the bot, who looks at their App Home, and who has left.
 func (h *Handler) Event(ctx context.Context, payload []byte) error {
 	var envelope struct {
-		ID             string     `json:"event_id"`
 		Team           string     `json:"team_id"`
 		Event          slackEvent `json:"event"`
 		Authorizations []struct {
@@ -189,7 +191,7 @@ func (h *Handler) Event(ctx context.Context, payload []byte) error {
 	}
 	switch e.Type {
 	case "app_mention":
-		return h.mention(ctx, e, envelope.ID)
+		return h.mention(ctx, e)
 	case "app_home_opened":
 		if e.Tab != viewHome || e.user() == "" {
 			return nil
@@ -390,6 +392,7 @@ type asker struct {
 	// metadata is what that modal remembers of where it was opened.
 	metadata string
 	lock     string // of what may happen once; "": the request itself
+	said     string // the message in which it was said; "": it was not
 	// home says that it was asked in App Home, or in a modal that was opened there: what becomes of it is told there.
 	home bool
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"kovra.dev/chatops/internal/kovra"
@@ -43,6 +42,7 @@ func (h *Handler) propose(ctx context.Context, ask asker, want kovra.Action, sec
 // sign writes into an action who wants it, where, and how to answer.
 func (a asker) sign(want *kovra.Action) {
 	want.By, want.ReplyURL, want.Params.Thread = a.person, a.reply, a.thread
+	want.Params.Message = cmp.Or(a.said, want.Params.Message)
 	want.Channel = cmp.Or(want.Channel, a.channel)
 	want.Lock = cmp.Or(want.Lock, a.once())
 }
@@ -63,8 +63,8 @@ func (h *Handler) report(ctx context.Context, ask asker, a kovra.Action, mine bo
 	switch {
 	case a.State == kovra.ActionWaits && a.By.ID == ask.person.ID:
 		return h.prompt(ctx, ask, a)
-	case !mine && strings.HasPrefix(ask.lock, mentionLock) && a.Lock == ask.lock:
-		return Answer{}, nil // Slack has sent the event again
+	case !mine && ask.said != "" && a.Params.Message == ask.said:
+		return Answer{}, nil // Slack has told of the message again
 	case !mine:
 		d, err := h.deed(ctx, a)
 		if err != nil {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
@@ -17,25 +19,54 @@ const threadAction = "thread_actions"
 // mentioned is the bot's own name, with which a mention begins or ends.
 var mentioned = regexp.MustCompile(`<@[UW][A-Z0-9]+(\|[^>]*)?>`)
 
-// mentionLock begins the lock of what was asked for in an event, which Slack may send again.
+// mentionLock begins the lock of what was asked for in a message, of which Slack may tell again.
 const mentionLock = "slack/event/"
 
+// amends is how long after it was written a message can be corrected: later it does nothing any more.
+const amends = time.Hour
+
 // mention answers somebody who spoke to the bot: in a thread of ours it is about what the thread shows, elsewhere it is a command.
-// The answer is seen by them alone; what is done shows in the thread.
-func (h *Handler) mention(ctx context.Context, e slackEvent, id string) error {
-	if e.Bot != "" || e.user() == "" || e.Thread == e.TS && e.Thread != "" && e.Subtype != "" {
+// The answer is seen by them alone; what is done shows in the thread. Slack tells of a message again when it is not sure that we heard it, and
+// when it is edited: one that was obeyed does nothing more, whatever stands in it now.
+func (h *Handler) mention(ctx context.Context, e slackEvent) error {
+	if e.Bot != "" || e.user() == "" || e.Thread == e.TS && e.Thread != "" && e.Subtype != "" || e.amendedLate() {
 		return nil
 	}
+	said := channelID(e.Channel) + "/" + e.TS
 	ask := asker{
-		person: kovra.Person{ID: e.user(), Team: e.team()}, channel: channelID(e.Channel), thread: e.Thread, lock: mentionLock + id,
+		person: kovra.Person{ID: e.user(), Team: e.team()}, channel: channelID(e.Channel), thread: e.Thread, lock: mentionLock + said, said: said,
 	}
 	work, cancel := forWork(ctx)
 	defer cancel()
+	if heeded, err := h.heeded(work, said); heeded || err != nil {
+		return err
+	}
 	answer, err := h.spokenTo(work, ask, strings.TrimSpace(mentioned.ReplaceAllString(e.Text, " ")))
 	if err != nil {
 		answer = h.sorry(ctx, ask, err)
 	}
 	return h.tell(ctx, ask, answer, false)
+}
+
+// amendedLate reports whether a message was edited so long after it was written that nobody corrects a wish with it.
+func (e slackEvent) amendedLate() bool {
+	if e.Edited.TS == "" {
+		return false
+	}
+	written, err := strconv.ParseFloat(e.TS, 64)
+	edited, err2 := strconv.ParseFloat(e.Edited.TS, 64)
+	return err != nil || err2 != nil || edited-written > amends.Seconds()
+}
+
+func (h *Handler) heeded(ctx context.Context, message string) (heeded bool, err error) {
+	err = h.DB.Read(ctx, func(tx *storage.Tx) error {
+		heeded, err = tx.Heeded(message)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for what a message asked for: %w", err)
+	}
+	return heeded, nil
 }
 
 func (h *Handler) spokenTo(ctx context.Context, ask asker, text string) (Answer, error) {

@@ -93,6 +93,20 @@ func (tx *Tx) Asked(lock string) (bool, error) {
 	return n != 0, err
 }
 
+// newestActions is how many actions are looked through for what was said in a message a while ago.
+const newestActions = 5000
+
+// Heeded reports whether something was asked for in a message, and has not failed. It knows the newest actions alone.
+func (tx *Tx) Heeded(message string) (bool, error) {
+	if message == "" {
+		return false, nil
+	}
+	// Most have another text: they are not decoded.
+	said, err := list(tx, tx.scanAction, "SELECT "+actionColumns+` FROM actions
+		WHERE id > (SELECT coalesce(max(id), 0) FROM actions) - ? AND state <> 'failed' AND doc LIKE '%"message":"' || ? || '"%' ORDER BY id`, newestActions, message)
+	return slices.ContainsFunc(said, func(a kovra.Action) bool { return a.Params.Message == message }), err
+}
+
 // lockedBy returns the action that holds a lock.
 func (tx *Tx) lockedBy(lock string) (kovra.Action, bool, error) {
 	a, err := tx.scanAction(tx.row("SELECT "+actionColumns+" FROM actions WHERE lock = ? AND lock <> '' AND state <> 'failed' AND state <> 'waits'", lock))

@@ -125,6 +125,7 @@ func TestPlans(t *testing.T) {
 		{"matches of a person", operations["Disconnect"], "FROM matches", "matches_slack (slack=?)"},
 		{"waiting of a person", operations["Connect"], "state = 'waits'", "actions_waits (person=?"},
 		{"asked", operations["Asked"], "FROM actions", "actions_asked (lock=?)"},
+		{"heeded", operations["Heeded"], "doc LIKE", "INTEGER PRIMARY KEY (rowid>?)"},
 		{"homes of a project", operations["Observe"], "UPDATE homes", "homes_app (app=?)"},
 		{"lock", operations["Propose"], "state <> 'waits'", "actions_lock (lock=?"},
 		{"waiting", operations["Propose"], "state = 'waits'", "actions_waits (person=?"},

@@ -464,6 +464,7 @@ var operations = map[string]func(*Tx) error{
 	"MarkLate":    func(tx *Tx) error { return tx.MarkLate(1) },
 	"ClaimAnswer": func(tx *Tx) error { _, err := tx.ClaimAnswer(1); return err },
 
+	"Heeded":      func(tx *Tx) error { _, err := tx.Heeded("C1/17.1"); return err },
 	"Asked":       func(tx *Tx) error { _, err := tx.Asked("l"); return err },
 	"WaitAction":  func(tx *Tx) error { return tx.WaitAction(1) },
 	"ClaimPrompt": func(tx *Tx) error { _, err := tx.ClaimPrompt(2); return err },

@@ -54,6 +54,23 @@ func slackMention(s *story, c *scriptLine) error {
 	return s.slack.Mention(s.ctx, userID(c.args[0]), channel, thread, c.args[2])
 }
 
+// slack edits WHO CHANNEL TEXT changes what the person has written last, which then mentions the bot.
+func slackEdits(s *story, c *scriptLine) error {
+	if err := c.want(3, 3); err != nil {
+		return err
+	}
+	who, channel := userID(c.args[0]), channelID(c.args[1])
+	var last slacksim.Message
+	for _, parent := range s.slack.Messages(channel) {
+		for _, m := range append(s.slack.Replies(channel, parent.TS), parent) {
+			if m.User == who && m.TS > last.TS {
+				last = m
+			}
+		}
+	}
+	return s.slack.EditMention(s.ctx, who, last.Ref(), c.args[2])
+}
+
 // parentWith waits for a parent message whose thread has the text.
 func (s *story) parentWith(channel, text string) (slacksim.Message, error) {
 	var found slacksim.Message

@@ -36,6 +36,7 @@ var slackCommands = map[string]storyCommand{
 	"mention":      slackMention,
 	"say":          slackSay,
 	"mentionagain": slackMentionAgain,
+	"edits":        slackEdits,
 	"shortcut":     slackShortcut,
 	"home":         slackHome,
 	"homeshows":    slackHomeShows,

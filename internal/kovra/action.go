@@ -199,7 +199,9 @@ type Params struct {
 	Subscription int64  `json:"subscription,omitempty"`
 	Notify       Notify `json:"notify,omitempty"`
 	// Thread of Slack is where it was asked and where it is answered; "": in the channel.
-	Thread  string   `json:"thread,omitempty"`
+	Thread string `json:"thread,omitempty"`
+	// Message is the message of Slack in which it was said, as channel/ts; "": it was not said.
+	Message string   `json:"message,omitempty"`
 	Comment *Comment `json:"comment,omitempty"` // where it was asked, if that was in GitLab
 	Sure    bool     `json:"sure,omitempty"`    // a question was answered with yes
 	// Jobs are the failed jobs that a retry is about; it is done once any of them has a successor.

@@ -452,25 +452,55 @@ func errNotModal(v *View) error {
 // when the text has none) and sends app_mention. It fails when the bot is not in
 // the channel: Slack would send nothing.
 func (s *Server) Mention(ctx context.Context, userID, channelID, threadTS, text string) error {
-	if tag := "<@" + BotUserID + ">"; !strings.Contains(text, tag) {
-		text = strings.TrimSpace(tag + " " + text)
-	}
 	c, _ := s.Channel(channelID)
 	if !slices.Contains(c.Members, BotUserID) {
 		return fmt.Errorf("bot in channel %s: %w", channelID, ErrNotThere)
 	}
-	m, err := s.Say(userID, channelID, threadTS, text)
+	m, err := s.Say(userID, channelID, threadTS, mentioning(text))
 	if err != nil {
 		return err
 	}
+	return s.Event(ctx, s.mentionOf(m))
+}
+
+// EditMention changes what a person has written before to a text that mentions the bot, and sends app_mention: as Slack does also
+// when it mentioned the bot already, as an event of its own about the same message.
+func (s *Server) EditMention(ctx context.Context, userID string, at Ref, text string) error {
+	s.mu.Lock()
+	var m *Message
+	_, c, err := s.present(userID, at.Channel)
+	if err == nil {
+		m = c.find(at.TS)
+	}
+	if m == nil || m.User != userID {
+		s.mu.Unlock()
+		return fmt.Errorf("message %s of %s: %w", at.TS, userID, ErrNotThere)
+	}
+	m.Text, m.Edits = mentioning(text), m.Edits+1
+	changed, edited := *m, s.newTS()
+	s.changed()
+	s.mu.Unlock()
+	inner := s.mentionOf(changed)
+	inner["edited"] = map[string]any{"user": userID, "ts": edited}
+	return s.Event(ctx, inner)
+}
+
+func mentioning(text string) string {
+	if tag := "<@" + BotUserID + ">"; !strings.Contains(text, tag) {
+		text = strings.TrimSpace(tag + " " + text)
+	}
+	return text
+}
+
+func (s *Server) mentionOf(m Message) map[string]any {
 	inner := map[string]any{
-		"type": "app_mention", "user": userID, "text": text, "ts": m.TS, "channel": channelID, "event_ts": m.TS, "team": s.teamOf(userID),
+		"type": "app_mention", "user": m.User, "text": m.Text, "ts": m.TS, "channel": m.Channel, "event_ts": m.TS, "team": s.teamOf(m.User),
 		"client_msg_id": "sim-" + m.TS,
 	}
-	if threadTS != "" {
-		inner["thread_ts"] = threadTS
+	if m.ThreadTS != "" {
+		inner["thread_ts"] = m.ThreadTS
 	}
-	return s.Event(ctx, inner)
+	return inner
 }
 
 func (s *Server) teamOf(userID string) string {

@@ -1,6 +1,7 @@
 package slacksim_test
 
 import (
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -332,5 +333,23 @@ func TestMentionFields(t *testing.T) {
 	}
 	if _, is := fields("")["thread_ts"]; is {
 		t.Error("outside of a thread there is none")
+	}
+	if err := w.EditMention(t.Context(), "U1", said.Ref(), "cancel"); err != nil {
+		t.Fatal(err)
+	}
+	got = w.app.event(t)
+	edited, _ := got["edited"].(map[string]any)
+	if at, _ := edited["ts"].(string); edited["user"] != "U1" || at <= said.TS {
+		t.Errorf("edited: %v", got["edited"])
+	}
+	want["text"], want["edited"] = "<@U0BOT> cancel", got["edited"]
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("edited (-want +got):\n%s", diff)
+	}
+	if now := w.Replies("C1", parent.TS)[0]; now.Text != "<@U0BOT> cancel" || now.Edits != 1 {
+		t.Errorf("the message is %+v", now)
+	}
+	if err := w.EditMention(t.Context(), "U2", said.Ref(), "cancel"); !errors.Is(err, slacksim.ErrNotThere) {
+		t.Errorf("edited by somebody else: %v", err)
 	}
 }

@@ -24,6 +24,7 @@ var peopleTests = map[string]func(*world){
 	"Waits":                testWaits,
 	"WaitsForThePlace":     testWaitsForThePlace,
 	"WaitsAgain":           testWaitsAgain,
+	"Heeded":               testHeeded,
 	"WaitsForTheLast":      testWaitsForTheLast,
 	"WaitsAnew":            testWaitsAnew,
 	"PromptOnce":           testPromptOnce,
@@ -354,6 +355,30 @@ func testAsked(w *world) {
 	w.same("failed", true, asked("note/7/1"))
 	w.propose(kovra.Action{Kind: kovra.ActHelp}, nil)
 	w.same("no lock", false, asked(""))
+}
+
+// testHeeded: a message was heeded as long as what it asked for has not failed.
+func testHeeded(w *world) {
+	heeded := func(message string) bool {
+		return get(w, func(tx *storage.Tx) (bool, error) { return tx.Heeded(message) })
+	}
+	ask := func(message, ref string) int64 {
+		return w.propose(kovra.Action{Kind: kovra.ActRun, Channel: "C9", Params: kovra.Params{Message: message, Ref: ref}}, nil).ID
+	}
+	ask("", "main")
+	ask("C1/17.25", `"message":"C1/17.3"`)
+	a := ask("C1/17.2", "main")
+	w.same("wanted", true, heeded("C1/17.2"))
+	w.same("another one", true, heeded("C1/17.25"))
+	for _, never := range []string{"", "C1/17.3", "C2/17.2", "C1/17.%", "C1/17"} {
+		w.same("never: "+never, false, heeded(never))
+	}
+	w.update(func(tx *storage.Tx) error { return tx.WaitAction(a) })
+	w.same("it waits", true, heeded("C1/17.2"))
+	w.finish(a, kovra.ActionFailed, kovra.Outcome{})
+	w.same("failed", false, heeded("C1/17.2"))
+	w.finish(ask("C1/17.2", "main"), kovra.ActionDone, kovra.Outcome{})
+	w.same("done", true, heeded("C1/17.2"))
 }
 
 // testOwnThreads: who wants to hear of their own pipelines does, from then on.
