@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -64,8 +65,9 @@ type Client struct {
 	// clocksAgree: the times at which we posted say where in a history a message can be.
 	clocksAgree atomic.Bool
 
-	mu   sync.Mutex
-	self kovra.Workspace
+	mu      sync.Mutex
+	self    kovra.Workspace
+	directs map[string]string // channels in which the bot talks with one person alone, by person
 }
 
 func (c *Client) wire() wire { return wire{http: c.http, now: c.now, clocksAgree: &c.clocksAgree} }
@@ -142,6 +144,9 @@ func (c *Client) do(ctx context.Context, m slackCall, run func(context.Context) 
 	c.counted(m.name, outcomeOf(err))
 	if e, ok := errors.AsType[*kovra.Error](err); ok && e.Retry > 0 {
 		c.gate.shut(m.key(), c.now().Add(e.Retry))
+	}
+	if r, refused := errors.AsType[*Refusal](err); refused && (r.ofChannel() || r.ofPerson()) {
+		c.forgetDirect(m.channel)
 	}
 	return err
 }
@@ -221,8 +226,18 @@ func (c *Client) Tell(ctx context.Context, user, text string) error {
 	return err
 }
 
-// Direct returns the channel in which the bot and a person talk alone. Class: by id; it can be repeated.
+// mostDirects is how many channels of single persons are remembered.
+const mostDirects = 10_000
+
+// Direct returns the channel in which the bot and a person talk alone. Class: by id; it can be repeated. It is remembered until
+// Slack refuses something there.
 func (c *Client) Direct(ctx context.Context, user string) (string, error) {
+	c.mu.Lock()
+	known := c.directs[user]
+	c.mu.Unlock()
+	if known != "" {
+		return known, nil
+	}
 	var channel *slack.Channel
 	err := c.do(ctx, effectOn("conversations.open", ""), func(ctx context.Context) (err error) {
 		channel, _, _, err = c.api().OpenConversationContext(ctx, &slack.OpenConversationParameters{Users: []string{user}})
@@ -231,7 +246,23 @@ func (c *Client) Direct(ctx context.Context, user string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.directs == nil || len(c.directs) >= mostDirects {
+		c.directs = map[string]string{}
+	}
+	c.directs[user] = channel.ID
 	return channel.ID, nil
+}
+
+// forgetDirect forgets whose channel it is, if it is one person's.
+func (c *Client) forgetDirect(channel string) {
+	if channel == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.directs, func(_, known string) bool { return known == channel })
 }
 
 // Ephemeral shows a message to one member of a channel. Class: at most once.

@@ -135,3 +135,50 @@ func called(sim *slacksim.Server, method string) int {
 	}
 	return n
 }
+
+// TestDirectIsRemembered until Slack refuses something there.
+func TestDirectIsRemembered(t *testing.T) {
+	sim, c := simWith(t, slacksim.Options{})
+	opened := func() (n int) {
+		for _, call := range sim.Calls() {
+			if call.Method == "conversations.open" {
+				n++
+			}
+		}
+		return n
+	}
+	channel, err := c.Direct(t.Context(), "U1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if again, err := c.Direct(t.Context(), "U1"); again != channel || err != nil {
+			t.Errorf("again: %q, %v; want %q", again, err, channel)
+		}
+	}
+	sim.Fault(slacksim.ErrorCode("chat.postMessage", "msg_too_long"))
+	if err := c.Tell(t.Context(), "U1", "hi"); err == nil || opened() != 1 {
+		t.Errorf("a text that is refused: %v, opened %d times; want 1", err, opened())
+	}
+	for n, code := range []string{"channel_not_found", "user_disabled"} {
+		sim.Fault(slacksim.ErrorCode("chat.postMessage", code))
+		if err := c.Tell(t.Context(), "U1", "hi"); err == nil {
+			t.Errorf("%s: no error", code)
+		}
+		if err := c.Tell(t.Context(), "U1", "hi"); err != nil || opened() != n+2 {
+			t.Errorf("after %s: %v, opened %d times, want %d", code, err, opened(), n+2)
+		}
+	}
+}
+
+// TestDirectsAreBounded: there are larger workspaces than what is remembered.
+func TestDirectsAreBounded(t *testing.T) {
+	_, c := simWith(t, slacksim.Options{})
+	c.directs = map[string]string{}
+	for i := range mostDirects {
+		c.directs[fmt.Sprint("X", i)] = fmt.Sprint("D", i)
+	}
+	if _, err := c.Direct(t.Context(), "U1"); err != nil || len(c.directs) > mostDirects || c.directs["U1"] == "" {
+		t.Errorf("%d are remembered, %v", len(c.directs), err)
+	}
+}

@@ -106,6 +106,9 @@ func (p *Projector) Reconcile(ctx context.Context, thread int64) (after time.Dur
 	s := &showing{
 		Projector: p, thread: v.Thread, channel: v.Thread.Channel, slots: v.Slots, logs: !v.NoLogs, of: v.Identity(), born: v.Born(),
 	}
+	if _, alone := v.Thread.Person(); alone && s.showsAll(p.picture(v)) {
+		return 0, s.shown(ctx) // most of what happens to a pipeline is no news to one person: Slack is not asked
+	}
 	if open, after, err := s.openDirect(ctx); !open {
 		return after, err
 	}
@@ -235,9 +238,31 @@ func (s *showing) showAll(ctx context.Context, msgs []Message) error {
 	if s.stopped || len(s.problems) > 0 || s.after > 0 {
 		return errors.Join(s.problems...)
 	}
-	return s.db.Update(ctx, func(tx *storage.Tx) error {
+	return s.shown(ctx)
+}
+
+// showsAll reports whether there is nothing to settle, and every message is what it should be.
+func (s *showing) showsAll(msgs []Message) bool {
+	for _, slot := range s.slots {
+		if slot.Nonce != "" {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(msgs, func(m Message) bool {
+		digest := s.slots[m.Slot].Digest
+		return digest != m.Digest && digest != digestGone
+	})
+}
+
+// shown records that the thread shows its state.
+func (s *showing) shown(ctx context.Context) error {
+	err := s.db.Update(ctx, func(tx *storage.Tx) error {
 		return tx.SetShown(s.thread.ID, s.thread.Version, RendererVersion)
 	})
+	if err != nil {
+		return fmt.Errorf("record that thread %d is shown: %w", s.thread.ID, err)
+	}
+	return nil
 }
 
 // show makes one message what it should be, or returns how long that must wait.

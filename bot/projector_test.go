@@ -234,6 +234,40 @@ func TestProjectorMergesEdits(t *testing.T) {
 	})
 }
 
+// TestWatcherCostsNothing: what happens to the jobs of a pipeline is no news to who watches it, so Slack is not even asked for their
+// channel, also after a restart.
+func TestWatcherCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.see(100, kovra.Running)
+		s.update(func(tx *storage.Tx) error {
+			run, err := tx.RunByRemote(testProject, 100)
+			if err == nil {
+				_, err = tx.WatchRun(run.ID, "web", "U1")
+			}
+			return err
+		})
+		s.drive(s.projector)
+		for i := range int64(100) {
+			s.see(100, kovra.Running, kovra.Job{ID: i/2 + 1, Name: fmt.Sprint("job", i/2), Stage: "test", Status: []kovra.Status{kovra.Running, kovra.Success}[i%2]})
+			if i == 50 {
+				s.client = testClient(t, s.sim)
+				s.projector = s.fresh()
+			}
+			s.drive(s.projector)
+		}
+		if n := s.count("conversations.open", "ok"); n > 1 {
+			t.Errorf("the person's channel was asked for %d times, want once", n)
+		}
+		s.see(100, kovra.Success)
+		s.drive(s.projector)
+		channel, err := s.client.Direct(t.Context(), "U1")
+		if said := s.sim.Messages(channel); err != nil || len(said) != 1 || !strings.Contains(slacksim.Text(said[0]), "Success") {
+			t.Errorf("the person was told %d times, %v; want the end", len(said), err)
+		}
+	})
+}
+
 // crash is what happens at the n-th of all calls and commits, before or after it: a
 // power cut, or, if err is set, an error.
 type crash struct {

@@ -93,6 +93,10 @@ func newBusy(t *testing.T) *busy {
 		}
 		w.settle(5 * time.Second)
 	}
+	// One of them wants to be told of every pipeline of theirs.
+	if seen, err := w.slack.Slash(t.Context(), alice, busyChannel(0), "/kovra notify me all"); err != nil || seen.Error != "" {
+		t.Fatalf("notify: %v %s", err, seen.Text())
+	}
 	w.settle(time.Minute)
 	w.slack.ForgetCalls()
 	b.begun = time.Now()
@@ -219,6 +223,9 @@ func (b *busy) report(t *testing.T) {
 		if n > postsAMinute {
 			t.Errorf("%d posts in a minute in %s", n, channel)
 		}
+	}
+	if n := total["conversations.open"]; n != 1 {
+		t.Errorf("conversations.open: %d in the hour, want one for the one person who is told alone", n)
 	}
 	for _, method := range []string{"chat.postMessage", "chat.update", "views.publish"} {
 		if total[method] == 0 {
