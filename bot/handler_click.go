@@ -80,6 +80,9 @@ func (h *Handler) clicks(ctx context.Context, p payload) error {
 			do = (*Handler).clickUnknown
 		}
 		answer, err := do(h, work, ask, cmp.Or(c.Value, c.Selected.Value))
+		if kovra.KindOf(err) == kovra.Unconnected && ask.atHome() {
+			answer, err = Answer{}, h.showAtHome(work, ask, h.sorry(ctx, ask, err))
+		}
 		if err != nil {
 			answer = h.sorry(ctx, ask, err)
 		}

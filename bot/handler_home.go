@@ -131,8 +131,13 @@ func readAtHome(read click) click {
 		if err != nil || a.isEmpty() {
 			return Answer{}, err
 		}
-		return Answer{}, h.open(ctx, ask, resultView(a, ask.form("")))
+		return Answer{}, h.showAtHome(ctx, ask, a)
 	}
+}
+
+// showAtHome shows in a modal what App Home has no other place for, as the way to GitLab for somebody who must connect first.
+func (h *Handler) showAtHome(ctx context.Context, ask asker, a Answer) error {
+	return h.open(ctx, ask, resultView(a, ask.form("")))
 }
 
 // noteAction has App Home tell what becomes of an action that was asked for there. What was clicked in App Home itself

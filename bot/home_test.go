@@ -415,6 +415,39 @@ func (d *homeDesk) built(t *testing.T) {
 	d.build("web", succeeded)
 }
 
+// TestHomeLeadsToGitLab: who must connect first gets the way there, for which App Home itself has no place.
+func TestHomeLeadsToGitLab(t *testing.T) {
+	const way = "https://kovra.example/oauth/gitlab/start?t=1"
+	for _, button := range []string{"Connect GitLab project", "Settings", "Jobs", "Retry"} {
+		t.Run(button, func(t *testing.T) {
+			d := newHomeDesk(t)
+			d.handler.ConnectURL = func(context.Context, kovra.Person) (string, error) { return way, nil }
+			d.failed()
+			d.open("UADMIN")
+			d.choose("UADMIN", map[bool]string{true: "bare", false: "web"}[button == "Connect GitLab project"])
+			if button == "Settings" {
+				d.target(nil)
+				d.press("UADMIN", "Builds")
+			}
+			v, _ := d.sim.HomeView("UADMIN")
+			d.gate.down = kovra.Errorf(kovra.Unconnected, "Connect your GitLab account first.")
+			d.click("UADMIN", v.Ref(), button)
+			modal, ok := d.sim.View("UADMIN")
+			if !ok {
+				t.Fatal("no modal was opened")
+			}
+			wantText(t, plainly(modal), "connect your GitLab account", labelConnectAccount)
+			raw, err := json.Marshal(modal)
+			if err != nil || !strings.Contains(string(raw), way) {
+				t.Errorf("the way to GitLab is missing: %s, %v", raw, err)
+			}
+			d.gate.down = nil
+			lacksText(t, d.see("UADMIN"), "connect your GitLab account")
+			d.quiet()
+		})
+	}
+}
+
 // TestHomeReads opens what there is to read in a modal, and acts in it.
 func TestHomeReads(t *testing.T) {
 	d := newHomeDesk(t)
