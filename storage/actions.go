@@ -141,9 +141,10 @@ func (tx *Tx) waiting(a kovra.Action) (kovra.Action, bool, error) {
 }
 
 // WaitAction has an action wait for its person to connect their GitLab account. Its lock is free until then, and
-// the person is asked to, once.
+// the person is asked to, once. It waits as long as that says, however long it was tried before.
 func (tx *Tx) WaitAction(id int64) error {
-	if _, err := tx.exec("UPDATE actions SET state = 'waits', prompted = 0 WHERE id = ? AND state = 'wanted'", id); err != nil {
+	_, err := tx.exec("UPDATE actions SET state = 'waits', prompted = 0, created_at = ? WHERE id = ? AND state = 'wanted'", stamp(tx.now), id)
+	if err != nil {
 		return err
 	}
 	tx.touch(kovra.RefAction, id)

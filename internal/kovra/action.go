@@ -155,8 +155,8 @@ type Action struct {
 	State   ActionState
 	Outcome Outcome
 
-	// CreatedAt is when it was asked for; of one that waits, when it was last, and of one that waited, when its person had
-	// connected: patience begins there.
+	// CreatedAt is when it was asked for; of one that waits, since when, or when it was asked for last; and of one that waited,
+	// when its person had connected: patience begins there.
 	CreatedAt  time.Time
 	TriedAt    time.Time // when the effect was started
 	FinishedAt time.Time

@@ -298,12 +298,14 @@ func testWaitsForTheLast(w *world) {
 	w.same("and has its values", "PROD", string(get(w, func(tx *storage.Tx) ([]byte, error) { return tx.Secret(prod) })))
 }
 
-// testWaitsAnew: the time of an action begins when it was asked for last, and when it goes on. What was asked for again is newer
+// testWaitsAnew: the time of an action begins when its person is asked to connect, when it was asked for last, and when it goes on. What was asked for again is newer
 // than what was asked for in between.
 func testWaitsAnew(w *world) {
 	choose := kovra.Action{Kind: kovra.ActRun, App: "web", Lock: "choose/1", By: kovra.Person{ID: "U1"}}
 	first := w.propose(choose, nil)
+	w.pass(5 * time.Minute)
 	w.update(func(tx *storage.Tx) error { return tx.WaitAction(first.ID) })
+	w.same("it waits since now", true, w.action(first.ID).CreatedAt.Equal(w.now()))
 	w.pass(5 * time.Minute)
 	typed := choose
 	typed.Lock = "slack/1"
