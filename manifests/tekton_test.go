@@ -135,6 +135,7 @@ func TestDetect(t *testing.T) {
 		{name: "deploy", files: []string{"deploy/Dockerfile", "x.Dockerfile"}, want: "deploy/Dockerfile"},
 		{name: "single suffix", files: []string{"web.Dockerfile"}, want: "web.Dockerfile"},
 		{name: "single prefix", files: []string{"Dockerfile.prod"}, want: "Dockerfile.prod"},
+		{name: "with what it ignores", files: []string{"Dockerfile.prod", "Dockerfile.prod.dockerignore"}, want: "Dockerfile.prod"},
 		{name: "name with spaces", files: []string{"our app.Dockerfile"}, want: "our app.Dockerfile"},
 		{name: "name like an option", files: []string{"-x.Dockerfile"}, want: "-x.Dockerfile"},
 		{name: "directory called so", files: []string{"Dockerfile/", "a.Dockerfile"}, want: "a.Dockerfile"},

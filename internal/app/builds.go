@@ -16,8 +16,9 @@ import (
 // followGrace is how long a log may still be followed when the program stops; the next life reads on.
 const followGrace = 200 * time.Millisecond
 
-// readersAlso is how many step logs may be read on after their runs have ended, beside those that are under way.
-const readersAlso = 4
+// readersAlso is how many step logs may be read beside those of builds: of deployments, which are as many as there are targets and may
+// all stand still at once, and of runs that have ended. One that waits costs next to nothing.
+const readersAlso = 60
 
 // cluster is the Tekton client as dispatch wants to see it: what it starts is watched, in whatever namespace.
 type cluster struct {
