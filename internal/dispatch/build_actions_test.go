@@ -566,6 +566,49 @@ func TestHeads(t *testing.T) {
 	}
 }
 
+// A tag is built of which no webhook came, once; none that was there when the settings were changed, or that is of another day.
+func TestTagsThatNoWebhookTold(t *testing.T) {
+	s := newShop(t)
+	s.set("web", func(v *kovra.BuildSettings) { v.Enabled, v.Tags, v.ChangedAt = true, "v*", s.now })
+	made := func(name string, n int, after time.Duration) {
+		s.tags = append(s.tags, kovra.Tag{Name: name, Commit: commit(n), MadeAt: s.now.Add(after)})
+	}
+	made("v1", 1, -time.Minute)
+	made("v2", 2, time.Second)
+	made("nightly", 3, time.Second)
+	read := func(want ...string) {
+		t.Helper()
+		s.later(5 * time.Minute)
+		if _, err := s.d.Projects().Reconcile(t.Context(), web); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		s.update(func(tx *storage.Tx) error {
+			all, err := tx.Builds(storage.BuildQuery{App: "web", Limit: 10})
+			for _, b := range all {
+				got = append(got, fmt.Sprintf("%s %v %s", b.Spec.Branch, b.Spec.Tag, b.Title))
+			}
+			return err
+		})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	read("v2 true Commit 2")
+	s.update(func(tx *storage.Tx) error { // the webhook after all
+		_, err := tx.TakePush(kovra.Push{Project: web, Ref: "v2", Tag: true, After: commit(2).SHA, Title: "Commit 2"})
+		return err
+	})
+	read("v2 true Commit 2")
+	s.later(48 * time.Hour)
+	made("v3", 4, -30*time.Hour)
+	made("v4", 5, -time.Hour)
+	read("v4 true Commit 5", "v2 true Commit 2")
+	s.set("web", func(v *kovra.BuildSettings) { v.Tags = "" })
+	made("v5", 6, 0)
+	read("v4 true Commit 5", "v2 true Commit 2")
+}
+
 // GitLab is away while branches are read: the project is read again soon, and nothing is lost.
 func TestHeadsUnavailable(t *testing.T) {
 	s := newShop(t)

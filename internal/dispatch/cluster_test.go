@@ -30,6 +30,7 @@ type cluster struct {
 	targetErr                    error
 	commits                      map[string]kovra.Commit
 	commitErr                    error
+	tags                         []kovra.Tag
 	most                         int // runs under way at once, at most
 }
 
@@ -168,6 +169,10 @@ func (c *cluster) Commit(_ context.Context, _ int64, ref string) (kovra.Commit, 
 
 func (c *cluster) Branch(ctx context.Context, project int64, name string) (kovra.Commit, error) {
 	return c.Commit(ctx, project, name)
+}
+
+func (c *cluster) Tags(context.Context, int64, int) ([]kovra.Tag, error) {
+	return slices.Clone(c.tags), c.commitErr
 }
 
 // writes adds what a step writes to a run.

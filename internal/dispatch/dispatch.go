@@ -128,6 +128,8 @@ type Commits interface {
 	Commit(ctx context.Context, project int64, ref string) (kovra.Commit, error)
 	// Branch is what a branch points to now, and never a tag.
 	Branch(ctx context.Context, project int64, name string) (kovra.Commit, error)
+	// Tags are the newest tags, at most so many.
+	Tags(ctx context.Context, project int64, limit int) ([]kovra.Tag, error)
 }
 
 // Gate answers whether a person may do a thing; nil, or an error of kind Denied or Unavailable.

@@ -2,7 +2,10 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"slices"
+	"time"
 
 	"kovra.dev/chatops/internal/kovra"
 	"kovra.dev/chatops/storage"
@@ -41,7 +44,53 @@ func (p Projects) heads(ctx context.Context, project int64) error {
 			return err
 		}
 	}
-	return nil
+	return p.tags(ctx, project)
+}
+
+// Of the tags of a project so many are looked at, and those that are not older. Others were looked at before.
+const (
+	newestTags = 20
+	tagsBack   = 24 * time.Hour
+)
+
+// tags finds tags that no webhook told of: some get lost, and GitLab sends none for more than three that are pushed at once.
+func (p Projects) tags(ctx context.Context, project int64) error {
+	wanted := false
+	err := p.db.Read(ctx, func(tx *storage.Tx) error {
+		apps, err := tx.AppsOfProject(project)
+		for _, app := range apps {
+			s, failed := tx.BuildSettings(app.Name)
+			err = errors.Join(err, failed)
+			wanted = wanted || s.Enabled && s.Tags != ""
+		}
+		return err
+	})
+	if err != nil || !wanted {
+		return err
+	}
+	tags, err := p.world.Commits.Tags(ctx, project, newestTags)
+	if err != nil {
+		if notShown(err) {
+			return nil
+		}
+		return err
+	}
+	since := p.db.Now().Add(-tagsBack)
+	tags = slices.DeleteFunc(tags, func(t kovra.Tag) bool { return t.MadeAt.Before(since) })
+	if len(tags) == 0 {
+		return nil
+	}
+	return p.db.Update(ctx, func(tx *storage.Tx) error {
+		for _, t := range tags {
+			push := kovra.Push{
+				Project: project, Ref: t.Name, Tag: true, Read: true, After: t.Commit.SHA, Title: t.Commit.Title, Author: t.Commit.Author, At: t.MadeAt,
+			}
+			if _, err := tx.TakePush(push); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // builtBranches are the branches of a project that its apps build by themselves, and where each app saw them last.

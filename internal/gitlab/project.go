@@ -184,6 +184,31 @@ func (c *Client) Branch(ctx context.Context, projectID int64, name string) (kovr
 	return commitOf(got.Commit, name)
 }
 
+// Tags returns the newest tags, at most limit.
+func (c *Client) Tags(ctx context.Context, projectID int64, limit int) ([]kovra.Tag, error) {
+	found, err := fetch(ctx, c, call{doing: "list tags", noun: "such project"}, func(o gl.RequestOptionFunc) ([]*gl.Tag, *gl.Response, error) {
+		return c.gl.Tags.ListTags(projectID, &gl.ListTagsOptions{
+			ListOptions: gl.ListOptions{PerPage: pageSize(limit)}, OrderBy: gl.Ptr("updated"), Sort: gl.Ptr("desc"),
+		}, o)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var tags []kovra.Tag
+	for _, t := range found[:min(len(found), max(limit, 0))] {
+		at := t.CreatedAt
+		if at == nil && t.Commit != nil {
+			at = t.Commit.CommittedDate
+		}
+		commit, err := commitOf(t.Commit, t.Name)
+		if err != nil || at == nil {
+			continue // a tag of something that is no commit
+		}
+		tags = append(tags, kovra.Tag{Name: t.Name, Commit: commit, MadeAt: *at})
+	}
+	return tags, nil
+}
+
 // Commit returns the commit that a branch, a tag or a commit's id names now; of a branch and a tag with one name the
 // branch counts, which git sees the other way. The error is of kind NotFound, and names the ref, when there is none;
 // Invalid when the text can be no name of a ref.

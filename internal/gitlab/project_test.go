@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -157,6 +158,28 @@ func TestCommit(t *testing.T) {
 			t.Errorf("%s: %v\n%s", ref, err, d)
 		}
 	}
+}
+
+func TestTags(t *testing.T) {
+	w := newWorld(t)
+	before := time.Now().Add(-time.Minute)
+	c, _ := w.web.Push("main", "One", "alice")
+	w.sim.CreateTag(w.web.ID, "v1", "main", "alice")
+	w.sim.CreateAnnotatedTag(w.web.ID, "v2", "main", "alice")
+	got, err := w.Tags(t.Context(), w.web.ID, 9)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for _, tag := range got {
+		if tag.Commit.SHA != c.SHA || tag.Commit.Title != "One" || tag.MadeAt.Before(before) {
+			t.Errorf("%+v", tag)
+		}
+	}
+	if got, err := w.Tags(t.Context(), w.web.ID, 1); err != nil || len(got) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	_, err = w.Tags(t.Context(), 999, 1)
+	wantKind(t, err, kovra.NotFound)
 }
 
 // TestBranchBeforeTag: a tag that is called like a branch does not stand in its place.

@@ -258,9 +258,13 @@ func getBranch(s *Server, r *request) (reply, error) {
 func (s *Server) tagJSON(p *project, name string) object {
 	t := p.tags[name]
 	_, protected := p.Protected[name]
+	var created any // git knows it only of tags that are objects of their own
+	if t.object != "" {
+		created = restTime(t.at)
+	}
 	return object{
 		"name": name, "message": "", "target": t.target(), "commit": s.commitJSON(p, t.sha), "release": nil, "protected": protected,
-		"created_at": restTime(t.at),
+		"created_at": created,
 	}
 }
 
@@ -269,7 +273,7 @@ func listTags(s *Server, r *request) (reply, error) {
 	for name := range r.project.tags {
 		if matches(name, r.text("search")) {
 			o := s.tagJSON(r.project, name)
-			o["updated"] = o["created_at"]
+			o["updated"] = restTime(r.project.tags[name].at)
 			list = append(list, o)
 		}
 	}

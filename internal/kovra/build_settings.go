@@ -250,13 +250,14 @@ func looksSecret(a BuildArg) bool {
 		slices.ContainsFunc(secretStarts, func(w string) bool { return strings.HasPrefix(a.Value, w) })
 }
 
-// Follows reports whether the app builds the branch or tag of the push by itself.
+// Follows reports whether the app builds the branch or tag of the push by itself. Tags that are read were there already when the
+// settings were changed, unless they are newer.
 func (s *BuildSettings) Follows(p Push) bool {
 	switch {
 	case !s.Enabled:
 		return false
 	case p.Tag:
-		return s.Tags != "" && matches(s.Tags, p.Ref) && isBranch(p.Ref)
+		return s.Tags != "" && matches(s.Tags, p.Ref) && isBranch(p.Ref) && (!p.Read || p.At.After(s.ChangedAt))
 	default:
 		return p.Ref == s.Branch
 	}

@@ -3,6 +3,7 @@ package kovra
 import (
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Push is a push of commits or of a tag, as a webhook or a re-read of a branch tells of it.
@@ -20,6 +21,8 @@ type Push struct {
 	// Paths are the files that changed. AllPaths says that none is missing: GitLab lists at most 20 commits.
 	Paths    []string
 	AllPaths bool
+	// At is when a tag was made that was read.
+	At time.Time
 }
 
 // PushTaken is what became of a push.
@@ -48,4 +51,11 @@ type Commit struct {
 	SHA    string
 	Title  string
 	Author GitLabUser
+}
+
+// Tag is a tag as GitLab tells of it.
+type Tag struct {
+	Name   string
+	Commit Commit
+	MadeAt time.Time // of one without a message nobody knows that: when its commit was made
 }
