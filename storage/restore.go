@@ -28,8 +28,11 @@ var skipped = []struct {
 	by    int64
 	every time.Duration
 }{
-	{"runs", 1_000_000, time.Second}, {"actions", 1_000_000, time.Second}, {"builds", 10_000, time.Minute},
-	{"deployments", 10_000, time.Minute}, {"subscriptions", 100, time.Hour},
+	{"runs", 1_000_000, time.Second},
+	{"actions", 1_000_000, time.Second},
+	{"builds", 10_000, time.Minute},
+	{"deployments", 10_000, time.Minute},
+	{"subscriptions", 100, time.Hour},
 }
 
 // MarkCopied says of the database that it is a copy of that time, as [Backup] says of its copies.

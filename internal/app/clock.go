@@ -72,6 +72,6 @@ func (a *App) doubtClock(ctx context.Context) error {
 		return nil
 	}
 	a.clock.doubts(passed)
-	a.log.InfoContext(ctx, "the clock may have leapt: nothing is forgotten for being old until it has gone on for a day", "last webhook", last, "leap", leapt)
+	a.log.InfoContext(ctx, "the clock may have leapt: nothing is forgotten for being old until it has gone on for a day", "last_webhook", last, "leap", leapt)
 	return nil
 }

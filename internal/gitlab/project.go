@@ -188,7 +188,7 @@ func (c *Client) Branch(ctx context.Context, projectID int64, name string) (kovr
 func (c *Client) Tags(ctx context.Context, projectID int64, limit int) ([]kovra.Tag, error) {
 	found, err := fetch(ctx, c, call{doing: "list tags", noun: "such project"}, func(o gl.RequestOptionFunc) ([]*gl.Tag, *gl.Response, error) {
 		return c.gl.Tags.ListTags(projectID, &gl.ListTagsOptions{
-			ListOptions: gl.ListOptions{PerPage: pageSize(limit)}, OrderBy: gl.Ptr("updated"), Sort: gl.Ptr("desc"),
+			ListOptions: gl.ListOptions{PerPage: pageSize(limit)}, OrderBy: new("updated"), Sort: new("desc"),
 		}, o)
 	})
 	if err != nil {
