@@ -78,6 +78,9 @@ var verbs = map[string]verb{
 	VerbHooks:         (*Handler).hooks,
 }
 
+// ofOneself are the commands that no policy takes away, and so none that cannot be judged.
+var ofOneself = map[string]bool{VerbConnect: true, VerbDisconnect: true, VerbNotify: true}
+
 // command carries out a command line. Errors are told to the asker.
 func (h *Handler) command(ctx context.Context, ask asker, command, text string) (Answer, error) {
 	c, err := Parse(command, text)
@@ -92,7 +95,8 @@ func (h *Handler) command(ctx context.Context, ask asker, command, text string) 
 		return Answer{}, fmt.Errorf("no handler for the command %q", c.Verb) // unreachable: a test goes through all verbs
 	}
 	r := request{asker: ask, command: c}
-	if r.scene, err = h.look(ctx, ask, c.named()); err != nil {
+	r.scene, err = h.look(ctx, ask, c.named())
+	if err != nil && (kovra.KindOf(err) != kovra.Conflict || !ofOneself[c.Verb]) {
 		return Answer{}, err
 	}
 	if r.target, err = c.Resolve(r.names(), r.here); err != nil {

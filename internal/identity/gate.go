@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -458,14 +459,24 @@ func (i *Identity) subscribedTo(ctx context.Context, user string) (map[string]bo
 	if err != nil {
 		return nil, err
 	}
-	in, err := i.among(ctx, user, channels(subscriptions), trusted)
+	ids, told, err := i.whereIs(ctx, user, len(channels(subscriptions)), lately)
 	if err != nil {
 		return nil, err
 	}
-	subscribed := map[string]bool{}
+	subscribed, failed := map[string]bool{}, map[string]error{}
 	for _, s := range subscriptions {
-		if in[s.Channel] {
-			subscribed[s.App] = true
+		switch {
+		case subscribed[s.App] || kovra.IsDirect(s.Channel):
+		case told:
+			subscribed[s.App] = holds(ids, s.Channel)
+		default:
+			in, err := i.isIn(ctx, user, s.Channel, trusted)
+			subscribed[s.App], failed[s.App] = in, cmp.Or(failed[s.App], err)
+		}
+	}
+	for app, err := range failed {
+		if err != nil && !subscribed[app] {
+			return nil, err
 		}
 	}
 	return subscribed, nil

@@ -375,7 +375,7 @@ func TestListsOfASlowGitLab(t *testing.T) {
 		return errors.Join(tx.SaveProject(kovra.Project{ID: 100}), tx.SaveApp(kovra.App{Name: "elsewhere", Project: 100}))
 	}))
 	o.lab.hang = true
-	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
 	apps, err := o.Visible(ctx, person("UZOE"))
 	if err != nil || len(apps) != 11 { // and web

@@ -21,6 +21,7 @@ const WorkspaceAdmins = "workspace-admins"
 const (
 	trusted = time.Minute     // how old an answer of Slack or GitLab may be to allow something
 	certain = 5 * time.Second // how old it may be to refuse something
+	lately  = 3 * time.Minute // how old it may be to list something: Slack tells of who comes and goes, and App Home asks often
 	forever = time.Duration(1<<63 - 1)
 
 	rememberedUsers   = 5000
@@ -299,42 +300,35 @@ func (i *Identity) inAnyOf(ctx context.Context, user string, channels []string) 
 	if ids, ok := i.places.recall(user, trusted); ok && slices.ContainsFunc(channels, func(c string) bool { return holds(ids, c) }) {
 		return true, nil
 	}
-	in, err := i.among(ctx, user, channels, certain)
-	if len(in) > 0 {
-		return true, nil
-	}
-	return false, err
-}
-
-// among returns those of the channels that the person is in. Of a few each is asked for its members, which answers for everybody
-// for a while. However many there are more, they cost one question: where the person is. Whom Slack does not tell that
-// of is looked for in each. An error tells that some channels could not be asked, unless Slack
-// refuses just those; those that could are returned beside it.
-func (i *Identity) among(ctx context.Context, user string, channels []string, age time.Duration) (map[string]bool, error) {
-	in := map[string]bool{}
-	if len(channels) > fewChannels {
-		ids, err := i.places.get(ctx, user, age)
-		if err == nil {
-			for _, c := range channels {
-				if holds(ids, c) {
-					in[c] = true
-				}
-			}
-			return in, nil
-		}
-		if !unknown(err) {
-			return in, cannotAsk(err)
-		}
+	if ids, told, err := i.whereIs(ctx, user, len(channels), certain); told || err != nil {
+		return slices.ContainsFunc(channels, func(c string) bool { return holds(ids, c) }), err
 	}
 	var failed error
 	for _, c := range channels {
-		yes, err := i.isIn(ctx, user, c, age)
-		if yes {
-			in[c] = true
+		in, err := i.isIn(ctx, user, c, certain)
+		if in {
+			return true, nil
 		}
 		failed = cmp.Or(failed, err)
 	}
-	return in, failed
+	return false, failed
+}
+
+// whereIs returns the channels that a person is in, where that is worth a question: of a few channels each is asked for its members, which
+// answers for everybody for a while; more than that cost one question, however many they are. told is false for a few, and where Slack
+// does not tell it of the person.
+func (i *Identity) whereIs(ctx context.Context, user string, n int, age time.Duration) (ids []string, told bool, err error) {
+	if n <= fewChannels {
+		return nil, false, nil
+	}
+	ids, err = i.places.get(ctx, user, age)
+	switch {
+	case unknown(err):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, cannotAsk(err)
+	}
+	return ids, true, nil
 }
 
 // isIn reports whether the person is in a channel, as far as the bot can see it.

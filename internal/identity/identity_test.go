@@ -474,7 +474,7 @@ func TestManyChannels(t *testing.T) {
 	if s.count("of UMIA") != 1 || total > 8 { // the bot itself, two people, where they are; Ada and who can help
 		t.Errorf("Slack was asked %v", s.calls)
 	}
-	// Who leaves is noticed by the event, and after a minute at the latest.
+	// Who leaves is noticed by the event, and a little later at the latest.
 	s.set(func() { s.members = map[string][]string{} })
 	want(t, may(), "")
 	i.ForgetChannel("C007", "UMIA")
@@ -483,7 +483,7 @@ func TestManyChannels(t *testing.T) {
 	want(t, may(), kovra.Denied)
 	i.ForgetChannel("C008", "")
 	want(t, may(), "")
-	c.move(trusted + time.Second)
+	c.move(lately + time.Second)
 	s.set(func() {
 		s.down["of UMIA"] = &kovra.Error{Kind: kovra.Unavailable, Public: "down", Retry: 7 * time.Second}
 	})
@@ -492,6 +492,25 @@ func TestManyChannels(t *testing.T) {
 	want(t, err, kovra.Unavailable)
 	s.set(func() { s.down["of UMIA"] = kovra.Errorf(kovra.NotFound, "user_not_found") })
 	want(t, may(), "") // then the channels are asked
+}
+
+// TestOneChannelIsEnough: who sees an app by one channel is not told that Slack could not be asked about another one of it.
+func TestOneChannelIsEnough(t *testing.T) {
+	s := newSlack()
+	i, db := newIdentity(t, s, "UADM")
+	s.down["CZZZ"] = kovra.Errorf(kovra.Unavailable, "too slow")
+	err := db.Update(t.Context(), func(tx *storage.Tx) error {
+		return tx.SaveSubscription(kovra.Subscription{App: "web", Channel: "CZZZ"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := visible(t, i, "UMIA"); got != "api web" {
+		t.Errorf("sees %q", got)
+	}
+	if n := s.count("CZZZ"); n != 0 {
+		t.Errorf("the other channel was asked %d times", n)
+	}
 }
 
 func TestReadsThatAreGivenUp(t *testing.T) {

@@ -179,6 +179,8 @@ func (a Action) Supersedes(b Action) bool {
 	switch a.Kind {
 	case ActConnect:
 		return false // who has connected has done all of them
+	case ActLink, ActShowLogs, ActHideLogs:
+		return a.Channel == b.Channel
 	case ActSubscribe, ActUnsubscribe:
 		which := a.Params.Subscription
 		return a.Channel == b.Channel && which == b.Params.Subscription && (which != 0 || a.Params.Filter.Key() == b.Params.Filter.Key())

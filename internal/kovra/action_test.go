@@ -7,6 +7,7 @@ func TestSupersedes(t *testing.T) {
 	retry := Action{Kind: ActRetry, App: "web", Run: 5}
 	pushes := Action{Kind: ActSubscribe, App: "web", Channel: "C1", Params: Params{Filter: Filter{Topics: []Topic{TopicPushes}}}}
 	edit := Action{Kind: ActSubscribe, App: "web", Channel: "C1", Params: Params{Subscription: 7}}
+	link := Action{Kind: ActLink, App: "web", Channel: "C1", Params: Params{Project: "group/web"}}
 	with := func(a Action, change func(*Action)) Action {
 		change(&a)
 		return a
@@ -26,6 +27,9 @@ func TestSupersedes(t *testing.T) {
 		"another build":                 {with(retry, func(a *Action) { a.Build = 6 }), retry, false},
 		"another kind":                  {with(retry, func(a *Action) { a.Kind = ActCancel }), retry, false},
 		"connect":                       {Action{Kind: ActConnect}, Action{Kind: ActConnect}, false},
+		"link":                          {link, link, true},
+		"link from another channel":     {with(link, func(a *Action) { a.Channel = "C2" }), link, false},
+		"logs in another channel":       {Action{Kind: ActShowLogs, Channel: "C2"}, Action{Kind: ActShowLogs, Channel: "C1"}, false},
 		"subscribe":                     {pushes, pushes, true},
 		"subscribe another channel":     {with(pushes, func(a *Action) { a.Channel = "C2" }), pushes, false},
 		"subscribe to something else":   {with(pushes, func(a *Action) { a.Params.Filter = Filter{} }), pushes, false},
