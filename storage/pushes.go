@@ -119,6 +119,9 @@ func (tx *Tx) buildOlder(s kovra.BuildSettings, p kovra.Push, last int64) (bool,
 func pushed(s kovra.BuildSettings, p kovra.Push) kovra.Build {
 	b := kovra.NewBuild(s, p.Project, p.Ref, p.Tag, kovra.Commit{SHA: p.After, Title: p.Title, Author: p.Author})
 	b.Trigger, b.Before, b.Pusher = kovra.ByPush, p.Before, p.Pusher
+	if p.Tag && p.Read {
+		b.Spec.Deploy = false // what was pushed since may be running
+	}
 	return b
 }
 
@@ -237,10 +240,19 @@ func (tx *Tx) setHead(app, commit string) error {
 
 // forgetHead forgets where the app's branch was and how it moved: it has another project, or is gone.
 func (tx *Tx) forgetHead(app string) error {
-	if _, err := tx.exec("UPDATE build_settings SET head = '' WHERE app = ?", app); err != nil {
+	s, err := tx.BuildSettings(app)
+	if err != nil {
 		return err
 	}
-	_, err := tx.exec("DELETE FROM build_moves WHERE app = ?", app)
+	s.TagsSince = tx.now
+	doc, err := encode(s)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.exec("UPDATE build_settings SET head = '', doc = ? WHERE app = ?", doc, app); err != nil {
+		return err
+	}
+	_, err = tx.exec("DELETE FROM build_moves WHERE app = ?", app)
 	return err
 }
 

@@ -569,7 +569,7 @@ func TestHeads(t *testing.T) {
 // A tag is built of which no webhook came, once; none that was there when the settings were changed, or that is of another day.
 func TestTagsThatNoWebhookTold(t *testing.T) {
 	s := newShop(t)
-	s.set("web", func(v *kovra.BuildSettings) { v.Enabled, v.Tags, v.ChangedAt = true, "v*", s.now })
+	s.set("web", func(v *kovra.BuildSettings) { v.Enabled, v.AutoDeploy, v.Tags, v.ChangedAt = true, true, "v*", s.now })
 	made := func(name string, n int, after time.Duration) {
 		s.tags = append(s.tags, kovra.Tag{Name: name, Commit: commit(n), MadeAt: s.now.Add(after)})
 	}
@@ -601,12 +601,37 @@ func TestTagsThatNoWebhookTold(t *testing.T) {
 	})
 	read("v2 true Commit 2")
 	s.later(48 * time.Hour)
-	made("v3", 4, -30*time.Hour)
+	made("v5", 6, -time.Minute) // GitLab lists the newest first
 	made("v4", 5, -time.Hour)
-	read("v4 true Commit 5", "v2 true Commit 2")
+	made("v3", 4, -30*time.Hour)
+	read("v5 true Commit 6", "v4 true Commit 5", "v2 true Commit 2")
+	if b := s.build(3); b.Spec.Deploy {
+		t.Error("it would be deployed over what was pushed since")
+	}
 	s.set("web", func(v *kovra.BuildSettings) { v.Tags = "" })
-	made("v5", 6, 0)
-	read("v4 true Commit 5", "v2 true Commit 2")
+	made("v6", 7, 0)
+	read("v5 true Commit 6", "v4 true Commit 5", "v2 true Commit 2")
+}
+
+// What an app's new project has already is not built, neither branches nor tags.
+func TestTagsOfANewProject(t *testing.T) {
+	s := newShop(t)
+	s.set("web", func(v *kovra.BuildSettings) { v.Enabled, v.Tags, v.ChangedAt = true, "v*", s.now.Add(-time.Hour) })
+	s.tags = []kovra.Tag{{Name: "v1", Commit: commit(7), MadeAt: s.now.Add(-time.Minute)}}
+	s.update(func(tx *storage.Tx) error {
+		return errors.Join(tx.SaveApp(kovra.App{Name: "web"}), tx.SaveApp(kovra.App{Name: "web", Project: web}))
+	})
+	s.later(5 * time.Minute)
+	if _, err := s.d.Projects().Reconcile(t.Context(), web); err != nil {
+		t.Fatal(err)
+	}
+	s.update(func(tx *storage.Tx) error {
+		all, err := tx.Builds(storage.BuildQuery{App: "web", Limit: 10})
+		if len(all) != 0 {
+			t.Errorf("builds %+v", all)
+		}
+		return err
+	})
 }
 
 // GitLab is away while branches are read: the project is read again soon, and nothing is lost.

@@ -77,6 +77,7 @@ func (p Projects) tags(ctx context.Context, project int64) error {
 	}
 	since := p.db.Now().Add(-tagsBack)
 	tags = slices.DeleteFunc(tags, func(t kovra.Tag) bool { return t.MadeAt.Before(since) })
+	slices.Reverse(tags) // the newest is built last
 	if len(tags) == 0 {
 		return nil
 	}

@@ -209,6 +209,34 @@ func TestLogOfAJobThatFailedLongAgo(t *testing.T) {
 	}
 }
 
+// Logs that come too slowly are given up together: the time of one that a pass did not come to runs as well.
+func TestLogsThatComeTooSlowlyTogether(t *testing.T) {
+	p := newPeers(t)
+	p.link("web", web, "C1")
+	o := pipeline(5, kovra.Failed, failedJobs...)
+	p.pipeline = func(int64) (kovra.Observation, error) { return whole(o), nil }
+	run, d := p.observe(o), p.dispatch()
+	ctx, end := context.WithCancel(t.Context())
+	p.trace = func(int64) (io.ReadCloser, error) {
+		end() // the time of the pass is over
+		return nil, errBusy
+	}
+	if _, err := d.Runs().Reconcile(ctx, run.ID); err == nil {
+		t.Error("nobody would try again")
+	}
+	p.later(10 * time.Minute)
+	p.trace = func(int64) (io.ReadCloser, error) { return nil, errBusy }
+	if _, err := d.Runs().Reconcile(t.Context(), run.ID); err != nil {
+		t.Error(err)
+	}
+	_, jobs := p.run(run.ID)
+	for _, j := range jobs {
+		if j.Log != kovra.LogGone {
+			t.Errorf("%s: %q", j.Name, j.Log)
+		}
+	}
+}
+
 // A job that GitLab retried while its log was read is nobody's failure any more.
 func TestLogOfARetriedJobIsFolded(t *testing.T) {
 	p, d, run := failing(t)

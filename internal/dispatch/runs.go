@@ -186,7 +186,8 @@ func (r Runs) cut(ctx context.Context, run kovra.Run, j kovra.Job, beyond bool) 
 		state, excerpt, err = r.excerpt(ctx, run, j)
 	}
 	if err != nil {
-		if ctx.Err() != nil || !r.vain.long(j.ID, r.db.Now(), r.opts.GiveUp) {
+		long := r.vain.long(j.ID, r.db.Now(), r.opts.GiveUp) // also of those that the pass had no time for
+		if ctx.Err() != nil || !long {
 			return fmt.Errorf("cut excerpt of job %d: %w", j.ID, err)
 		}
 		r.opts.Log.WarnContext(ctx, "log given up", "run", run.ID, "job", j.ID, "err", err)

@@ -43,6 +43,8 @@ type BuildSettings struct {
 
 	ChangedBy Person    `json:"changed_by,omitzero"`
 	ChangedAt time.Time `json:"changed_at,omitzero"`
+	// TagsSince is when the app got its project: what that had is not built by itself.
+	TagsSince time.Time `json:"tags_since,omitzero"`
 }
 
 // PausedSince is what paused auto-deploy, for people.
@@ -250,14 +252,14 @@ func looksSecret(a BuildArg) bool {
 		slices.ContainsFunc(secretStarts, func(w string) bool { return strings.HasPrefix(a.Value, w) })
 }
 
-// Follows reports whether the app builds the branch or tag of the push by itself. Tags that are read were there already when the
-// settings were changed, unless they are newer.
+// Follows reports whether the app builds the branch or tag of the push by itself. A tag that is read may have been there before the
+// settings or the project were.
 func (s *BuildSettings) Follows(p Push) bool {
 	switch {
 	case !s.Enabled:
 		return false
 	case p.Tag:
-		return s.Tags != "" && matches(s.Tags, p.Ref) && isBranch(p.Ref) && (!p.Read || p.At.After(s.ChangedAt))
+		return s.Tags != "" && matches(s.Tags, p.Ref) && isBranch(p.Ref) && (!p.Read || p.At.After(s.ChangedAt) && p.At.After(s.TagsSince))
 	default:
 		return p.Ref == s.Branch
 	}
