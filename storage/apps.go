@@ -36,10 +36,14 @@ func (tx *Tx) SaveApp(a kovra.App) error {
 	if err == nil && old.Project != a.Project {
 		err = errors.Join(tx.bumpThreadsOf(a.Name), tx.forgetHead(a.Name))
 	}
-	if err != nil && kovra.KindOf(err) != kovra.NotFound {
+	refresh := func() error { return tx.bumpHomes("") }
+	if kovra.KindOf(err) == kovra.NotFound {
+		refresh, err = tx.bumpAllHomes, nil
+	}
+	if err != nil {
 		return err
 	}
-	if err := errors.Join(tx.writeApp(a), tx.bumpHomes("")); err != nil || old.Project == a.Project {
+	if err := errors.Join(tx.writeApp(a), refresh()); err != nil || old.Project == a.Project {
 		return err
 	}
 	return tx.reviewHooks()
@@ -66,7 +70,7 @@ func (tx *Tx) DeleteApp(name string) error {
 	if _, err := tx.exec("DELETE FROM apps WHERE name = ?", name); err != nil {
 		return err
 	}
-	return errors.Join(tx.bumpThreadsOf(name), tx.bumpHomes(""), tx.reviewHooks())
+	return errors.Join(tx.bumpThreadsOf(name), tx.bumpAllHomes(), tx.reviewHooks())
 }
 
 func scanProject(s scanner) (kovra.Project, error) {

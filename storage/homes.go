@@ -100,6 +100,19 @@ func (tx *Tx) bumpHomes(app string) error {
 	return err
 }
 
+// mostHomes bounds how many are looked through at once; there is one for each person who ever opened it.
+const mostHomes = 10_000
+
+// bumpAllHomes does so wherever somebody looks: there is another app to go to, or one less.
+func (tx *Tx) bumpAllHomes() error {
+	ids, err := list(tx, scanID, "UPDATE homes SET version = version + 1 WHERE id IN (SELECT id FROM homes WHERE seen_at > ? LIMIT ?) RETURNING id",
+		stamp(tx.now.Add(-Looking)), mostHomes)
+	for _, id := range ids {
+		tx.touch(kovra.RefHome, id)
+	}
+	return err
+}
+
 // bumpHomesOf does so for all apps of a project.
 func (tx *Tx) bumpHomesOf(project int64) error {
 	ids, err := list(tx, scanID, `UPDATE homes SET version = version + 1 WHERE app IN (SELECT name FROM apps WHERE project = ? AND project <> 0)

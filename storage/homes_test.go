@@ -86,7 +86,9 @@ func TestHomesFollowTheirApp(t *testing.T) {
 		want bool
 	}{
 		{"a new app, seen by all", "U2", func(tx *Tx) error { return tx.SaveApp(kovra.App{Name: "api"}) }, true},
-		{"another app", "U1", func(tx *Tx) error { return tx.SaveApp(kovra.App{Name: "shop"}) }, false},
+		{"a new app beside the one", "U1", func(tx *Tx) error { return tx.SaveApp(kovra.App{Name: "shop"}) }, true},
+		{"another app has a project", "U1", func(tx *Tx) error { return tx.SaveApp(kovra.App{Name: "shop", Project: 9}) }, false},
+		{"another app is deleted", "U1", func(tx *Tx) error { return tx.DeleteApp("shop") }, true},
 		{"a link", "U1", link, true},
 		{"a pipeline", "U1", observe, true},
 		{"a deleted app, seen by all", "U2", func(tx *Tx) error { return tx.DeleteApp("shop") }, true},
