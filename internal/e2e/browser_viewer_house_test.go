@@ -42,6 +42,7 @@ type house struct {
 	next  int64 // GitLab's id of the next job
 	hits  map[string]int
 	gates map[string]gate
+	lost  map[string]bool // paths of which requests are broken off
 }
 
 // gate holds answers back.
@@ -76,7 +77,7 @@ func (b *lockedBuffer) String() string {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, next: 1000, hits: map[string]int{}, gates: map[string]gate{}}
+	h := &house{t: t, next: 1000, hits: map[string]int{}, gates: map[string]gate{}, lost: map[string]bool{}}
 	path := browserPath(t)
 	dir := t.TempDir()
 	var err error
@@ -90,7 +91,11 @@ func newHouse(t *testing.T) *house {
 		h.mu.Lock()
 		h.hits[r.URL.Path]++
 		gate, held := h.gates[r.URL.Path]
+		lost := h.lost[r.URL.Path]
 		h.mu.Unlock()
+		if lost {
+			panic(http.ErrAbortHandler) // the connection is closed without an answer
+		}
 		answer.ServeHTTP(w, r)
 		if held {
 			gate.wait(r.Context())
@@ -261,6 +266,18 @@ func (l *written) asked(part string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.hits[l.path()+part]
+}
+
+// lose breaks off what is on its way, and each further request for a part of the log until it is found again.
+func (l *written) lose(part string) (found func()) {
+	lost := func(yes bool) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lost[l.path()+part] = yes
+	}
+	lost(true)
+	l.server.CloseClientConnections()
+	return func() { lost(false) }
 }
 
 // hold lets no further answer about a part of the log come to its end until the gate is opened.

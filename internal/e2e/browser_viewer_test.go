@@ -112,10 +112,11 @@ func (h tour) lost() {
 	for l.asked("/stream") == 0 {
 		v.wait("true")
 	}
-	l.server.CloseClientConnections()
+	found := l.lose("/stream")
 	l.write(10)
 	v.see("@note", "Connection lost, reconnecting…")
 	v.shot("lost")
+	found()
 	v.on(50)
 	v.gone("@note")
 	l.end("unit", kovra.Failed)
