@@ -49,6 +49,7 @@ type faulty struct {
 	mu    sync.Mutex
 	calls map[string]int
 	hit   bool
+	over  bool        // nothing fails any more
 	die   func()      // kills the program
 	dead  func() bool // nothing reaches a peer any more
 }
@@ -75,7 +76,7 @@ func (f *faulty) strikes(call string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls[call]++
-	strikes := f.point.call == call && f.point.nth == f.calls[call]
+	strikes := !f.over && f.point.call == call && f.point.nth == f.calls[call]
 	f.hit = f.hit || strikes
 	return strikes
 }
