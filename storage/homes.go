@@ -93,11 +93,7 @@ func (tx *Tx) SetHomeShown(id, version int64, hash, digest string) error {
 
 // bumpHomes has the Homes refreshed in which somebody looks at an app just now; "": at all of them.
 func (tx *Tx) bumpHomes(app string) error {
-	ids, err := list(tx, scanID, "UPDATE homes SET version = version + 1 WHERE app = ? AND seen_at > ? RETURNING id", app, stamp(tx.now.Add(-Looking)))
-	for _, id := range ids {
-		tx.touch(kovra.RefHome, id)
-	}
-	return err
+	return tx.refreshHomes("app = ? AND seen_at > ?", app, tx.lookedSince())
 }
 
 // mostHomes bounds how many are looked through at once; there is one for each person who ever opened it.
@@ -105,18 +101,19 @@ const mostHomes = 10_000
 
 // bumpAllHomes does so wherever somebody looks: there is another app to go to, or one less.
 func (tx *Tx) bumpAllHomes() error {
-	ids, err := list(tx, scanID, "UPDATE homes SET version = version + 1 WHERE id IN (SELECT id FROM homes WHERE seen_at > ? LIMIT ?) RETURNING id",
-		stamp(tx.now.Add(-Looking)), mostHomes)
-	for _, id := range ids {
-		tx.touch(kovra.RefHome, id)
-	}
-	return err
+	return tx.refreshHomes("id IN (SELECT id FROM homes WHERE seen_at > ? LIMIT ?)", tx.lookedSince(), mostHomes)
 }
 
 // bumpHomesOf does so for all apps of a project.
 func (tx *Tx) bumpHomesOf(project int64) error {
-	ids, err := list(tx, scanID, `UPDATE homes SET version = version + 1 WHERE app IN (SELECT name FROM apps WHERE project = ? AND project <> 0)
-		AND seen_at > ? RETURNING id`, project, stamp(tx.now.Add(-Looking)))
+	return tx.refreshHomes("app IN (SELECT name FROM apps WHERE project = ? AND project <> 0) AND seen_at > ?", project, tx.lookedSince())
+}
+
+// lookedSince is how long ago somebody was heard of who is taken to be looking still.
+func (tx *Tx) lookedSince() int64 { return stamp(tx.now.Add(-Looking)) }
+
+func (tx *Tx) refreshHomes(which string, args ...any) error {
+	ids, err := list(tx, scanID, "UPDATE homes SET version = version + 1 WHERE "+which+" RETURNING id", args...)
 	for _, id := range ids {
 		tx.touch(kovra.RefHome, id)
 	}
