@@ -99,9 +99,14 @@ func (tx *Tx) bumpHomes(app string) error {
 // mostHomes bounds how many are looked through at once; there is one for each person who ever opened it.
 const mostHomes = 10_000
 
-// bumpAllHomes does so wherever somebody looks: there is another app to go to, or one less.
+// bumpAllHomes does so wherever somebody looks: for some of them there is another app to go to, or one less.
 func (tx *Tx) bumpAllHomes() error {
 	return tx.refreshHomes("id IN (SELECT id FROM homes WHERE seen_at > ? LIMIT ?)", tx.lookedSince(), mostHomes)
+}
+
+// bumpHomeOfPerson does so for one person: which apps they see depends on who they are in GitLab.
+func (tx *Tx) bumpHomeOfPerson(slackUser string) error {
+	return tx.refreshHomes("slack = ? AND seen_at > ?", slackUser, tx.lookedSince())
 }
 
 // bumpHomesOf does so for all apps of a project.

@@ -79,6 +79,8 @@ func TestHomesFollowTheirApp(t *testing.T) {
 		_, _, err := tx.Observe(kovra.Observation{Run: kovra.Run{Project: 7, Remote: 1, Status: kovra.Running}, At: time.Now()})
 		return err
 	}
+	unsubscribe := func(tx *Tx) error { _, err := tx.DeleteSubscriptions("api", "C1", 0); return err }
+	disconnect := func(tx *Tx) error { _, err := tx.Disconnect("U1"); return err }
 	for _, s := range []struct {
 		name string
 		user string
@@ -89,6 +91,14 @@ func TestHomesFollowTheirApp(t *testing.T) {
 		{"a new app beside the one", "U1", func(tx *Tx) error { return tx.SaveApp(kovra.App{Name: "shop"}) }, true},
 		{"another app has a project", "U1", func(tx *Tx) error { return tx.SaveApp(kovra.App{Name: "shop", Project: 9}) }, false},
 		{"another app is deleted", "U1", func(tx *Tx) error { return tx.DeleteApp("shop") }, true},
+		{"another app is heard of in a channel", "U1", func(tx *Tx) error { return tx.SaveSubscription(kovra.Subscription{App: "api", Channel: "C1"}) }, true},
+		{"the same again", "U1", func(tx *Tx) error { return tx.SaveSubscription(kovra.Subscription{App: "api", Channel: "C1"}) }, false},
+		{"it is not any more", "U1", unsubscribe, true},
+		{"nor before", "U1", unsubscribe, false},
+		{"they connect", "U1", func(tx *Tx) error { return tx.Connect("U1", kovra.GitLabUser{ID: 5}, kovra.TokenPair{}) }, true},
+		{"somebody else connects", "U1", func(tx *Tx) error { return tx.Connect("U2", kovra.GitLabUser{ID: 6}, kovra.TokenPair{}) }, false},
+		{"they disconnect", "U1", disconnect, true},
+		{"they were disconnected", "U1", disconnect, false},
 		{"a link", "U1", link, true},
 		{"a pipeline", "U1", observe, true},
 		{"a deleted app, seen by all", "U2", func(tx *Tx) error { return tx.DeleteApp("shop") }, true},

@@ -68,7 +68,7 @@ func (tx *Tx) Connect(slackUser string, who kovra.GitLabUser, pair kovra.TokenPa
 	if err := tx.SaveMatch(kovra.Match{GitLab: who.ID, Slack: slackUser, How: "connected", CheckedAt: tx.now}); err != nil {
 		return err
 	}
-	return tx.resumeActions(slackUser)
+	return errors.Join(tx.bumpHomeOfPerson(slackUser), tx.resumeActions(slackUser))
 }
 
 // SetTokens replaces the tokens of somebody who is connected, in one step. They are sealed.
@@ -114,7 +114,10 @@ func (tx *Tx) Disconnect(slackUser string) (bool, error) {
 		return false, err
 	}
 	n, err := res.RowsAffected()
-	return n > 0, err
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, tx.bumpHomeOfPerson(slackUser)
 }
 
 // SealAgain seals every token with the first key that is still sealed with another one, and returns how many

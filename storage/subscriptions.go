@@ -65,6 +65,9 @@ func (tx *Tx) SaveSubscription(s kovra.Subscription) error {
 	} else {
 		_, err = tx.exec("UPDATE subscriptions SET filter = ?, floor = ?, paused = ?, doc = ? WHERE id = ?", key, s.Floor, s.Paused, doc, s.ID)
 	}
+	if err == nil && s.ID == 0 { // who is in the channel sees another app
+		err = tx.bumpAllHomes()
+	}
 	if err != nil || s.Paused != "" {
 		return err
 	}
@@ -93,7 +96,11 @@ func (tx *Tx) DeleteSubscriptions(app, channel string, id int64) (int64, error) 
 	if err != nil {
 		return 0, err
 	}
-	return res.RowsAffected()
+	n, err := res.RowsAffected()
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	return n, tx.bumpAllHomes()
 }
 
 // TopicsOf returns what any channel wants to hear of a project.
