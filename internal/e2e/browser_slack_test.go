@@ -45,6 +45,7 @@ func (p *page) playSlack() {
 	p.lookBefore()
 	p.enter("/kovra link web group/web")
 	p.see("@message[data-kind=ephemeral]", "web is linked to group/web")
+	p.meetOnlyApp()
 	for n := range 5 {
 		p.lab("push", fmt.Sprintf(`{"project": lab.projects[0].id, "branch": "main", "title": "Change number %d"}`, n+1))
 	}
@@ -150,6 +151,17 @@ func (p *page) lookBefore() {
 	p.click("@app-entry")
 	p.see("@home-view", "There is no app here for you yet")
 	p.shot("home-first")
+	p.rail()
+	p.click("@channel[data-channel=deploys]")
+}
+
+// meetOnlyApp waits until Home shows the only app there is; with a second one it would show the list of both, had
+// it not settled before.
+func (p *page) meetOnlyApp() {
+	p.t.Helper()
+	p.rail()
+	p.click("@app-entry")
+	p.see("@home-view @button[data-action='home_tab:builds']")
 	p.rail()
 	p.click("@channel[data-channel=deploys]")
 }
