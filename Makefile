@@ -47,7 +47,7 @@ cover: ## test coverage over package borders, into coverage.out
 	go test -coverpkg=./... -coverprofile=coverage.out ./... && go tool cover -func=coverage.out | tail -1
 
 browser: ## the tests in headless Chromium; they fail without one
-	KOVRA_TEST_BROWSER=1 go test -count=1 -v -run Browser ./internal/e2e
+	KOVRA_TEST_BROWSER=1 go test -count=1 -timeout 30m -v -run Browser ./internal/e2e
 
 cluster-up: ## a Kubernetes with Tekton on this machine, as root (the first time takes some minutes)
 	internal/cluster/up

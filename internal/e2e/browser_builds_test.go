@@ -41,6 +41,7 @@ func (p *page) tellFirstBuild() {
 	p.enter("/build")
 	p.see(private, "Builds of web", "No build yet")
 	p.shot("empty-list")
+	p.lab("cluster", `{"do": "hang"}`) // it builds until it was looked at
 	p.click(private+" @button", "Trigger Build")
 	p.see("@modal", "Trigger Build", "web", "main")
 	p.shot("trigger-form")
@@ -57,6 +58,7 @@ func (p *page) tellFirstBuild() {
 	v.wait("document.querySelectorAll('.row.header .fold').length >= 3")
 	n := ask[int](v.page, "Number(document.querySelector('[data-test=lines-known]').dataset.n)")
 	v.shot("log-live")
+	p.lab("cluster", `{"do": "finish", "run": lab.cluster.runs[0].name}`)
 	v.wait("Number(document.querySelector('[data-test=lines-known]').dataset.n) > " + strconv.Itoa(n+3))
 	v.see("@status", "Succeeded")
 	v.shot("log-done")
@@ -102,7 +104,8 @@ func (p *page) tellCancelledBuild() {
 	card := p.build(3)
 	p.see(card, "build #2 again", "rebuilt by @alice")
 	p.panel()
-	p.see("@run[data-status=running]", "build-and-push/build", "Release")
+	p.see("@run[data-status=running]", "build-and-push/build")
+	p.see("@run[data-status=running]", "Release")
 	p.shot("hangs")
 	p.channel()
 	p.click("@messages "+card+" @button", "Cancel")
@@ -196,11 +199,11 @@ func (p *page) fate(label string) {
 	p.choose("@next-build", label)
 }
 
-// finish lets the newest run go to its end at once.
+// finish lets the build that is running go to its end at once.
 func (p *page) finish() {
 	p.t.Helper()
 	p.panel()
-	p.click("@run:first-child @run-finish")
+	p.click("@run[data-kind=build] @run-finish") // no other is moving
 }
 
 // answer says yes to a question that only one person sees, which must show all of the words.

@@ -31,6 +31,7 @@ func (p *page) push(title string) {
 	p.fill("@push-title", title)
 	p.click("@panel-push")
 	p.see("@pipeline:first-child", title)
+	p.gone("@push-title", title) // the panel proposes another one
 }
 
 // turnPages looks at a list that has more than one page.

@@ -12,8 +12,11 @@ import (
 	"time"
 )
 
-// demoPatience is how long the demo may take to begin, and to end.
-const demoPatience = 15 * time.Second
+// How long the demo may take to begin, where several do at once, and to end.
+const (
+	demoBegins = time.Minute
+	demoEnds   = 15 * time.Second
+)
 
 // buildDemo builds the demo as people run it.
 func buildDemo(t *testing.T) string {
@@ -48,7 +51,7 @@ func startDemo(t *testing.T, program string, args ...string) string {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Errorf("ask the demo to stop: %v", err)
 		}
-		late := time.AfterFunc(demoPatience, kill)
+		late := time.AfterFunc(demoEnds, kill)
 		defer late.Stop()
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the demo ended badly: %v", err)
@@ -57,7 +60,7 @@ func startDemo(t *testing.T, program string, args ...string) string {
 			t.Errorf("the demo's log:\n%s", errs.String())
 		}
 	})
-	late := time.AfterFunc(demoPatience, kill)
+	late := time.AfterFunc(demoBegins, kill)
 	defer late.Stop()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {

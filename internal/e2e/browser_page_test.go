@@ -20,6 +20,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
+	cdptarget "github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -27,8 +28,8 @@ import (
 const (
 	// browserPatience is how long one thing may take to be seen.
 	browserPatience = 20 * time.Second
-	// browserLife is how long all that is done in one browser may take.
-	browserLife = 4 * time.Minute
+	// browserLife is how long all that is done in one browser may take, of many things one after the other.
+	browserLife = 15 * time.Minute
 )
 
 // browserPath finds a browser. It skips the test unless somebody asked for browsers: they take minutes, and what
@@ -66,6 +67,8 @@ type page struct {
 	shots  int
 
 	pictures string // what their names begin with
+
+	followed []cdptarget.ID // tabs that were opened from here
 
 	mu      sync.Mutex
 	errors  []string // that the page has reported

@@ -53,6 +53,7 @@ func (p *page) playSlack() {
 	p.talk()
 	p.openMenu()
 	p.enter("/kovra app create shop")
+	p.see("@message[data-kind=ephemeral]", "shop is created")
 	p.enter("/kovra subscribe shop")
 	p.lookHome()
 	p.makeEvents()

@@ -29,7 +29,8 @@ func TestBrowserStory(t *testing.T) {
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			t.Parallel()
-			one.play(open(t, path, startDemo(t, program, one.args...), one.screen))
+			browser := startBrowser(t, path) // first: the demo tells its story at once
+			one.play(openIn(browser, t, startDemo(t, program, one.args...), one.screen))
 		})
 	}
 }

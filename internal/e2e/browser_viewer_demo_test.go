@@ -91,8 +91,11 @@ func (p *page) followTo(message, label, part string) viewer {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		i := slices.IndexFunc(tabs, func(tab *cdptarget.Info) bool { return !tab.Attached && strings.Contains(tab.URL, part) })
+		i := slices.IndexFunc(tabs, func(tab *cdptarget.Info) bool {
+			return !tab.Attached && strings.Contains(tab.URL, part) && !slices.Contains(p.followed, tab.TargetID)
+		})
 		if i >= 0 {
+			p.followed = append(p.followed, tabs[i].TargetID)
 			return p.tab(tabs[i].TargetID)
 		}
 		ask[bool](p, "new Promise((go) => setTimeout(() => go(true), 50))")
@@ -107,8 +110,22 @@ func (p *page) tab(id cdptarget.ID) viewer {
 	p.shots++
 	next := &page{t: p.t, screen: screen{name: p.screen.name + "-tab", width: small.width, height: small.height}, folder: p.folder, shots: p.shots, pictures: p.pictures}
 	next.ctx, _ = chromedp.NewContext(p.ctx, chromedp.WithTargetID(id), chromedp.WithListener(next.hear))
-	next.do(chromedp.EmulateViewport(small.width, small.height), chromedp.Evaluate[chromedp.Void](lookScript), chromedp.Evaluate[chromedp.Void](readScript))
+	next.do(chromedp.EmulateViewport(small.width, small.height))
+	next.arrive()
+	next.do(chromedp.Evaluate[chromedp.Void](lookScript), chromedp.Evaluate[chromedp.Void](readScript))
 	return viewer{next}
+}
+
+// arrive waits until a new tab shows the page that it was opened for: it begins with an empty one.
+func (p *page) arrive() {
+	p.t.Helper()
+	for end := time.Now().Add(browserPatience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		there, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("location.href !== 'about:blank' && document.readyState === 'complete'"))
+		if err == nil && there {
+			return
+		}
+	}
+	p.t.Fatal("the tab stays empty")
 }
 
 // leave closes the tab. It must have reported no error.

@@ -441,7 +441,7 @@ const readScript = `window.readLog = (() => {
 	return {
 		until, onScreen, rows, chars, now,
 		sight: async (patience) => {
-			await until(patience, () => onScreen().every((r) => !r.classList.contains("blank")));
+			await until(patience, () => onScreen().length > 0 && onScreen().every((r) => !r.classList.contains("blank")));
 			return now();
 		},
 		row: (n) => rows().find((r) => r.dataset.n === String(n)),

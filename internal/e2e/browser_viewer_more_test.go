@@ -37,6 +37,7 @@ func (h tour) keyboard() {
 	v.press("/")
 	v.wait("document.activeElement.dataset.test === 'search'")
 	v.press("cart")
+	v.wait("document.querySelector('.row mark')?.textContent.toLowerCase() === 'cart'") // and not only a part of it was searched
 	v.see("@search-count", "matches")
 	v.press(kb.Enter)
 	v.see("@search-count", "1 of ")

@@ -63,7 +63,7 @@ func (h tour) live() {
 	v.wheel(-700)
 	v.wait("!readLog.now().atEnd")
 	v.see("@follow-pill", "Follow")
-	before := v.sight()
+	before := ask[seen](v.page, restScript)
 	l.write(30)
 	v.see("@follow-pill", "30 new lines")
 	l.write(1)
@@ -95,6 +95,7 @@ func (h tour) live() {
 	v.wheel(-500)
 	v.wait("!readLog.now().atEnd")
 	v.gone("@follow-pill")
+	v.wait(fmt.Sprintf("performance.now() > %f", ask[float64](v.page, "performance.now() + 3000"))) // a connection that was lost is tried again after 2 s
 	if n := l.asked("/stream"); n != 1 {
 		t.Errorf("the stream was opened %d times", n)
 	}
