@@ -114,7 +114,7 @@ func (d *homeDesk) choose(user, app string) string {
 // ended waits until every action that was proposed has ended.
 func (d *homeDesk) ended() {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(d.t.Context(), 30*time.Second)
 	defer cancel()
 	err := d.db.Await(ctx, func(tx *storage.Tx) (bool, error) {
 		all, err := tx.Actions(storage.ActionQuery{Limit: 100})

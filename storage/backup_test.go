@@ -225,10 +225,8 @@ func TestBackupOfLogs(t *testing.T) {
 // largeBytes is the size of the database whose backup is measured.
 const largeBytes = 500 << 20
 
-// longestHeldUp is how long a commit may take while a large database is copied. It shares the disk with the copy.
-const longestHeldUp = 5 * time.Second
-
-// TestBackupHoldsUpNobody copies 500 MB while a writer goes on, and measures its slowest commit.
+// TestBackupHoldsUpNobody copies 500 MB while a writer goes on, and measures its slowest commit. It shares the disk with the
+// copy; a lock would hold it up for as long as that takes.
 func TestBackupHoldsUpNobody(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes a gigabyte")
@@ -247,8 +245,9 @@ func TestBackupHoldsUpNobody(t *testing.T) {
 	for {
 		select {
 		case err := <-done:
-			t.Logf("copied in %v; meanwhile %d commits, the slowest took %v", time.Since(begun).Round(time.Millisecond), commits, slowest.Round(time.Millisecond))
-			if err != nil || slowest > longestHeldUp || commits == 0 {
+			took := time.Since(begun)
+			t.Logf("copied in %v; meanwhile %d commits, the slowest took %v", took.Round(time.Millisecond), commits, slowest.Round(time.Millisecond))
+			if err != nil || slowest > took/2 && slowest > 500*time.Millisecond || commits == 0 {
 				t.Errorf("%v; the slowest of %d commits took %v", err, commits, slowest)
 			}
 			return

@@ -123,7 +123,7 @@ func TestAWatchThatMayNotWatchSaysSo(t *testing.T) {
 	w.sim.Forbid("list", "pipelineruns")
 	w.sim.Forbid("watch", "pipelineruns")
 	_, seen := w.watching()
-	for range 1000 {
+	for range 6000 {
 		if strings.Contains(log.String(), `msg="cannot watch the cluster" namespace=kovra-builds resource=pipelineruns`) {
 			break
 		}

@@ -161,7 +161,7 @@ func (d demo) job(project int, name string) labJob {
 // until waits for something to become true.
 func (d demo) until(what string, cond func() bool) {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(d.t.Context(), 2*time.Minute)
 	defer cancel()
 	for !cond() {
 		if !pause(ctx, 50*time.Millisecond) {

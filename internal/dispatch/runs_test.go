@@ -34,7 +34,7 @@ func TestParentsInACircleEnd(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatalf("pipeline %d holds its worker", r.Remote)
 		}
 	}

@@ -37,11 +37,13 @@ var kovraCommands = map[string]storyCommand{
 
 	"memory": kovraMemory,
 	"settle": kovraSettle,
+	"looked": kovraLooked,
 }
 
 // process is one life of the program.
 type process struct {
 	cmd     *exec.Cmd
+	begun   time.Time
 	address string
 	ended   chan struct{} // closed when it ended
 }
@@ -113,7 +115,7 @@ func kovraStart(s *story, c *scriptLine) error {
 
 // launch starts a life of the program; it tells its address once it listens.
 func (s *story) launch(cmd *exec.Cmd) (p *process, told <-chan string, err error) {
-	p = &process{cmd: cmd, ended: make(chan struct{})}
+	p = &process{cmd: cmd, begun: time.Now(), ended: make(chan struct{})}
 	address := make(chan string, 1)
 	cmd.Stderr = &lifeLog{s: s, told: address}
 	if err := cmd.Start(); err != nil {
@@ -299,6 +301,36 @@ func kovraSettle(s *story, _ *scriptLine) error {
 	})
 	if !settled {
 		return fmt.Errorf("not settled: %s", left)
+	}
+	return nil
+}
+
+// kovra looked waits until the program has re-read every linked project and looked at its webhook since it started.
+func kovraLooked(s *story, _ *scriptLine) error {
+	p := s.running()
+	if p == nil {
+		return errors.New("it does not run")
+	}
+	db, err := storage.Open(s.ctx, storage.Options{Path: filepath.Join(s.dir, "kovra.db")})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	left := ""
+	if !s.until(func() bool {
+		left = ""
+		err := db.Read(s.ctx, func(tx *storage.Tx) error {
+			projects, err := tx.LinkedProjects()
+			for _, one := range projects {
+				if !one.ReadAt.After(p.begun) || !one.Seen.At.After(p.begun) {
+					left += " " + one.Path
+				}
+			}
+			return err
+		})
+		return err == nil && left == ""
+	}) {
+		return fmt.Errorf("not looked at:%s", left)
 	}
 	return nil
 }

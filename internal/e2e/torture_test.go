@@ -329,7 +329,7 @@ func (x *torture) mustBeKilled(l *life) {
 	x.t.Helper()
 	select {
 	case <-l.killed:
-	case <-time.After(time.Second):
+	case <-time.After(10 * time.Second):
 		x.keepLog()
 		x.t.Fatalf("the program ended by itself: %v", l.cmd.ProcessState)
 	}

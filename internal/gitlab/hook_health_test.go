@@ -148,14 +148,14 @@ func TestOwnToken(t *testing.T) {
 	if got.ID == 0 || !got.Expires.IsZero() {
 		t.Errorf("one that never expires: %+v", got)
 	}
-	tomorrow := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 1)
-	w.sim.DescribeToken(testToken, gitlabsim.Token{Name: "kovra", Expires: tomorrow})
+	soon := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 2)
+	w.sim.DescribeToken(testToken, gitlabsim.Token{Name: "kovra", Expires: soon})
 	again, err := w.OwnToken(t.Context())
 	must(t, err)
-	if again != (kovra.TokenSight{ID: got.ID, Name: "kovra", Expires: tomorrow}) {
+	if again != (kovra.TokenSight{ID: got.ID, Name: "kovra", Expires: soon}) {
 		t.Errorf("got %+v", again)
 	}
-	w.sim.DescribeToken(testToken, gitlabsim.Token{Expires: tomorrow.AddDate(0, 0, -1)})
+	w.sim.DescribeToken(testToken, gitlabsim.Token{Expires: soon.AddDate(0, 0, -2)})
 	if _, err = w.OwnToken(t.Context()); !errors.Is(err, kovra.ErrToken) {
 		t.Errorf("an expired one: %v", err)
 	}

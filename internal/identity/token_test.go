@@ -98,8 +98,15 @@ func TestRefreshOutlivesItsCaller(t *testing.T) {
 	o := newOffice(t)
 	o.connect("UMIA", "mia")
 	o.clock.move(2 * time.Hour)
-	o.lab.sim.Fault(gitlabsim.Delay("POST /oauth/token", 100*time.Millisecond))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	late := gitlabsim.Delay("POST /oauth/token", 100*time.Millisecond)
+	o.lab.sim.Fault(late)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for o.lab.sim.FaultCounts()[late.String()] == 0 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
 	defer cancel()
 	if _, err := o.Token(ctx, "UMIA"); err != nil {
 		t.Errorf("got %v, want the new token", err)

@@ -432,12 +432,12 @@ func TestSlowReader(t *testing.T) {
 // The deadline of an answer does not outlive it.
 func TestDeadlineEndsWithTheAnswer(t *testing.T) {
 	w := newWorld(t)
-	w.viewer.writeFor = 30 * time.Millisecond
+	w.viewer.writeFor = 500 * time.Millisecond
 	w.serve()
 	w.keep(numbered(1, 3)...)
 	for range 3 {
 		w.lines("")
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(700 * time.Millisecond)
 	}
 }
 
