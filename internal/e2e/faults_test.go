@@ -72,7 +72,7 @@ func TestEveryFault(t *testing.T) {
 		}
 	})
 	t.Logf("KOVRA_TEST_SEED=%d: %d of %d points tried, %d of them did not come to pass", seed, len(tried.count), len(all), len(missed.count))
-	if len(missed.count) > max(len(tried.count)/5, 1) {
+	if len(missed.count) > len(tried.count)/5+2 { // some do: no two lives have the same calls and commits
 		t.Errorf("too many faults did not come to pass: %v", slices.Sorted(maps.Keys(missed.count)))
 	}
 }
@@ -82,8 +82,8 @@ func shuffled(points []point, seed uint64) []point {
 	order := map[point]uint64{}
 	for _, p := range points {
 		h := fnv.New64a()
-		_, _ = fmt.Fprint(h, seed, p) // never fails
-		order[p] = h.Sum64()
+		_, _ = fmt.Fprint(h, p)                          // never fails
+		order[p] = rand.NewPCG(seed, h.Sum64()).Uint64() // hashes of neighbours are neighbours, and must not be drawn together
 	}
 	return slices.SortedFunc(slices.Values(points), func(a, b point) int { return cmp.Compare(order[a], order[b]) })
 }
