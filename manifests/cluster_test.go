@@ -328,7 +328,7 @@ func TestClusterDeploys(t *testing.T) {
 	good, broken := built("good", "RUN echo good >/good\n"), built("broken", "RUN touch /broken\n")
 	deploy := func(image string) clustertest.Run {
 		return clustertest.Run{Pipeline: "kovra-deploy", Account: "kovra-deployer", Params: map[string]any{
-			"namespace": namespace, "deployment": "web", "container": "main", "image": image, "timeout": "120",
+			"namespace": namespace, "deployment": "web", "container": "main", "image": image, "timeout": "600",
 		}}
 	}
 	now := func() string {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -34,8 +35,21 @@ func TestClusterCheck(t *testing.T) {
 	s.finds("cluster.rights.none: The bot has no rights in namespace " + place.Namespace + ", if there is such a one")
 }
 
-// finds checks what is wrong with the cluster: the last part of each line, after its id.
+// finds checks what is wrong with the cluster: the last part of each line, after its id. What has just been changed there is
+// not known everywhere at once.
 func (s *shop) finds(want ...string) {
+	s.t.Helper()
+	diff := cmp.Diff(want, s.found())
+	for end := time.Now().Add(time.Minute); diff != "" && time.Now().Before(end); diff = cmp.Diff(want, s.found()) {
+		time.Sleep(time.Second)
+	}
+	if diff != "" {
+		s.t.Errorf("what is wrong with the cluster (-want +got):\n%s", diff)
+	}
+}
+
+// found is what a check says of the cluster that is not well.
+func (s *shop) found() (got []string) {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.ctx, s.program, "check", "--json")
 	cmd.Dir, cmd.Env = s.dir, s.environment(slices.Clone(s.env))
@@ -44,7 +58,6 @@ func (s *shop) finds(want ...string) {
 	if err := json.Unmarshal(out, &report); err != nil {
 		s.t.Fatalf("%v in:\n%s", err, out)
 	}
-	var got []string
 	for _, f := range report {
 		if strings.HasPrefix(f.ID, "cluster.") && f.Status != check.OK {
 			what := f.What
@@ -54,7 +67,5 @@ func (s *shop) finds(want ...string) {
 			got = append(got, f.ID+": "+strings.TrimSuffix(what, "."))
 		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		s.t.Errorf("what is wrong with the cluster (-want +got):\n%s\n%s", diff, out)
-	}
+	return got
 }

@@ -26,7 +26,7 @@ func TestClusterInstall(t *testing.T) {
 	s := openInstallation(t, bed)
 	s.install(image)
 	s.isConfined(digest)
-	s.slash("alice", "/kovra link web "+s.path)
+	s.link()
 	s.livesOn()
 	s.buildsInItsCluster()
 	s.saysNothingWrong()
@@ -123,7 +123,7 @@ func (s *shop) install(image string) {
 		"workspace-admins", userID("alice"), "# KOVRA_REGISTRY: registry.example.com/team", "KOVRA_REGISTRY: "+s.bed.Apps.Address+"/installed",
 		"KOVRA_LISTEN:", "KOVRA_SLACK_API_URL: "+s.slackURL+"/api/\nKOVRA_CA_CONFIGMAP: kovra-ca\nKOVRA_LISTEN:")
 
-	t.Cleanup(func() { s.bed.Kubectl(t, "", "delete", "namespace", "kovra", "kovra-builds", "--timeout=3m") })
+	t.Cleanup(func() { s.bed.Kubectl(t, "", "delete", "namespace", "kovra", "kovra-builds", "--wait=false") })
 	t.Cleanup(func() {
 		if t.Failed() {
 			described, _ := s.bed.Try(t, "", "-n", "kovra", "describe", "pods")
@@ -183,14 +183,16 @@ func (s *shop) answers() {
 	})
 }
 
-// pod is the one that runs; its name, its uid and how often its container was started again.
+// pod waits for one that runs; its name, its uid and how often its container was started again. The kubelet tells of it a
+// moment after it is at work.
 func (s *shop) pod() (name, uid, restarts string) {
 	s.t.Helper()
-	out := s.bed.Kubectl(s.t, "", "-n", "kovra", "get", "pods", "-l", "app.kubernetes.io/name=kovra", "--field-selector=status.phase=Running",
-		"-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.status.containerStatuses[0].restartCount}{'\\n'}{end}")
-	if _, err := fmt.Sscan(out, &name, &uid, &restarts); err != nil {
-		s.t.Fatalf("no pod: %q", out)
-	}
+	clustertest.Until(s.t, clustertest.Patience, "a pod that runs", func() bool {
+		out := s.bed.Kubectl(s.t, "", "-n", "kovra", "get", "pods", "-l", "app.kubernetes.io/name=kovra", "--field-selector=status.phase=Running",
+			"-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.status.containerStatuses[0].restartCount}{'\\n'}{end}")
+		_, err := fmt.Sscan(out, &name, &uid, &restarts)
+		return err == nil
+	})
 	return name, uid, restarts
 }
 
@@ -262,15 +264,16 @@ func (s *shop) livesOn() {
 	do(gitlabStep)
 	s.shows("web · `main` · Running", "🔵 build 0/1")
 
+	_, _, starts := s.pod()
 	if err := syscall.Kill(s.process(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	do(gitlabFinish, "compile", "success")
 	do(gitlabStep)
 	s.shows("✅ build 1/1", "🔵 test 0/1")
-	clustertest.Until(t, clustertest.Patience, "the container was started again, once", func() bool {
-		_, _, restarts := s.pod()
-		return restarts == "1"
+	clustertest.Until(t, clustertest.Patience, "the container was started again", func() bool {
+		_, _, again := s.pod()
+		return again != starts
 	})
 
 	before, _, _ := s.pod()
@@ -279,9 +282,10 @@ func (s *shop) livesOn() {
 	clustertest.Until(t, clustertest.Patience, "the end of the pod", func() bool { return syscall.Kill(pid, 0) != nil })
 	do(gitlabFinish, "unit", "failed")
 	s.shows("web · `main` · Failed", "`unit` failed", "FAIL")
-	if after, _, _ := s.pod(); after == before {
-		t.Error("the pod is still the same")
-	}
+	clustertest.Until(t, clustertest.Patience, "another pod", func() bool {
+		after, _, _ := s.pod()
+		return after != before
+	})
 	for text, want := range map[string]int{"web · `main`": 1, "`unit` failed": 1} {
 		if picture := s.picture("#deploys"); strings.Count(picture, text) != want {
 			t.Errorf("%q is there %d times, want %d:\n%s", text, strings.Count(picture, text), want, picture)
@@ -306,7 +310,7 @@ func (s *shop) shows(texts ...string) {
 // buildsInItsCluster: the account of the pod is enough for a build, with the names that the manifests have.
 func (s *shop) buildsInItsCluster() {
 	// The program is at work a moment before Kubernetes counts it as ready, and that before requests are sent to it.
-	s.bed.Kubectl(s.t, "", "-n", "kovra", "rollout", "status", "deployment/kovra", "--timeout=2m")
+	s.bed.Kubectl(s.t, "", "-n", "kovra", "rollout", "status", "deployment/kovra", "--timeout="+clustertest.Patience.String())
 	s.answers()
 	s.push("Two", map[string]string{"Dockerfile": "FROM BASE\nRUN echo two >/two\n"})
 	s.slash("alice", "/build trigger web")

@@ -28,7 +28,7 @@ const (
 
 	largestBody = 25 << 20
 	largeAtOnce = 20
-	largeMemory = 700 << 10 // kB at most
+	largeMemory = 1 << 20 // kB at most: what manifests/ lets the pod have
 )
 
 // TestFlood sends 10,000 events, which GitLab saved up, to the real program within a minute: all are answered with success, what they say
