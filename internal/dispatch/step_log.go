@@ -40,7 +40,8 @@ type following struct {
 	bytes  int
 	cursor string
 	timer  *time.Timer
-	over   bool // the pass has ended
+	due    time.Time // when it rings
+	over   bool      // the pass has ended
 	full   bool
 	added  int
 	err    error // of a store
@@ -164,9 +165,15 @@ func (f *following) show(text string) {
 	f.stale = true
 }
 
-// arm has what waits written a little later, also if no line comes. The timer ends with the pass, see stop.
+// arm has what waits written after a while at most, also if no line comes. The timer ends with the pass, see stop.
 func (f *following) arm(ctx context.Context, wait time.Duration) {
-	if f.timer != nil || f.over {
+	due := time.Now().Add(wait)
+	if f.over || f.timer != nil && !due.Before(f.due) {
+		return
+	}
+	f.due = due
+	if f.timer != nil {
+		f.timer.Reset(wait)
 		return
 	}
 	f.timer = time.AfterFunc(wait, func() {
@@ -214,24 +221,25 @@ func (f *following) flush(ctx context.Context) {
 
 // tell lets the build or deployment know where steps begin, soon, and what the newest lines are, now and then.
 func (f *following) tell(ctx context.Context) error {
-	rest := f.opts.Tail - time.Since(f.tailed)
 	var tail []string
-	if f.stale && rest <= 0 {
+	if f.stale && time.Since(f.tailed) >= f.opts.Tail {
 		tail = f.tail
 	}
-	if f.stale && rest > 0 {
-		f.arm(ctx, rest)
+	if tail != nil || !f.told && time.Since(f.asked) >= tellEvery {
+		known, shown, err := f.of.tell(ctx, f.firsts, tail)
+		if err != nil {
+			return fmt.Errorf("tell of the log of %s: %w", f.log.Key, err)
+		}
+		f.told, f.asked = known, time.Now()
+		if tail != nil {
+			f.tailed, f.stale = f.asked, !shown
+		}
 	}
-	if tail == nil && (f.told || time.Since(f.asked) < tellEvery) {
-		return nil
+	if f.stale {
+		f.arm(ctx, f.opts.Tail-time.Since(f.tailed))
 	}
-	known, shown, err := f.of.tell(ctx, f.firsts, tail)
-	if err != nil {
-		return fmt.Errorf("tell of the log of %s: %w", f.log.Key, err)
-	}
-	f.told, f.asked = known, time.Now()
-	if tail != nil {
-		f.tailed, f.stale = f.asked, !shown
+	if !f.told { // the cluster tells of a step later than it writes
+		f.arm(ctx, f.opts.Tail)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kovra.dev/chatops/internal/kovra"
+	"kovra.dev/chatops/storage"
 )
 
 // written is a run of three steps with all that logs are made of.
@@ -178,6 +179,48 @@ func TestStepLogIsLive(t *testing.T) {
 		if _, lines := s.text(b.LogKey()); len(lines) != 5 || lines[4] != "four" {
 			t.Errorf("in the end %q", lines)
 		}
+	})
+}
+
+// Who reads live gets each line soon, also while the build's tail waits for its turn.
+func TestStepLogStaysLive(t *testing.T) {
+	playLive(t, func(s *shop, l *live, b kovra.Build) {
+		stop := s.follow(b)
+		for n := range 20 {
+			l.lines <- fmt.Sprint("line ", n)
+			time.Sleep(700 * time.Millisecond)
+			synctest.Wait()
+			if _, lines := s.text(b.LogKey()); len(lines) != n+2 {
+				t.Errorf("line %d is not there after 700 ms; there are %d", n, len(lines))
+			}
+		}
+		_ = stop()
+	})
+}
+
+// A build hears of the first lines of a step that writes no more, although it learns only later that it runs.
+func TestTailOfASilentStep(t *testing.T) {
+	playLive(t, func(s *shop, l *live, b kovra.Build) {
+		change := func(status kovra.BuildStatus, steps []kovra.Step) {
+			t.Helper()
+			if _, err := s.d.Builds().change(s.t.Context(), b.ID, func(_ *storage.Tx, o *kovra.Build) (bool, error) {
+				o.Status, o.Steps = status, steps
+				return true, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(kovra.BuildPending, nil) // the lines come before the cluster tells
+		stop := s.follow(b)
+		l.lines <- "one"
+		time.Sleep(2 * time.Second)
+		change(kovra.BuildBuilding, b.Steps)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if b := s.build(b.ID); b.Steps[0].FirstLine != 1 || !slices.Equal(b.Tail, []string{"one"}) {
+			t.Errorf("the build knows of line %d, and %q", b.Steps[0].FirstLine, b.Tail)
+		}
+		_ = stop()
 	})
 }
 
