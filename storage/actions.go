@@ -257,7 +257,7 @@ func (tx *Tx) FinishAction(id int64, state kovra.ActionState, out kovra.Outcome)
 		return err
 	}
 	if build := cmp.Or(a.Build, out.Build); build != 0 {
-		if err := tx.bumpBuildThreads(build); err != nil {
+		if err := tx.bumpBuildThreads(build); err != nil && kovra.KindOf(err) != kovra.NotFound {
 			return err
 		}
 	}
@@ -266,6 +266,9 @@ func (tx *Tx) FinishAction(id int64, state kovra.ActionState, out kovra.Outcome)
 		return nil
 	}
 	r, err := tx.Run(run)
+	if kovra.KindOf(err) == kovra.NotFound { // what it was about was forgotten meanwhile
+		return nil
+	}
 	if err != nil {
 		return err
 	}

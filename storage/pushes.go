@@ -140,7 +140,7 @@ func (tx *Tx) lastPushed(app, branch string) (kovra.Build, error) {
 	for err == nil && b.Cancel.Newer != 0 {
 		b, err = tx.Build(b.Cancel.Newer)
 	}
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, sql.ErrNoRows) || kovra.KindOf(err) == kovra.NotFound { // of those that are kept
 		return kovra.Build{}, nil
 	}
 	return b, err

@@ -59,7 +59,7 @@ func (a Actions) wait(ctx context.Context, act kovra.Action, why error) error {
 
 // waitOn ends an action whose person did not connect in time.
 func (a Actions) waitOn(ctx context.Context, act kovra.Action) (time.Duration, error) {
-	if left := act.CreatedAt.Add(kovra.WaitFor).Sub(a.db.Now()); left > 0 {
+	if left := kovra.Left(act.CreatedAt, kovra.WaitFor, a.db.Now()); left > 0 {
 		return left, nil
 	}
 	late := kovra.Errorf(kovra.Unconnected, "You did not connect your GitLab account within %d minutes, so nothing was done.", int(kovra.WaitFor.Minutes()))

@@ -39,7 +39,7 @@ func (d *Dispatch) Runs() Runs { return Runs{d} }
 func (r Runs) Reconcile(ctx context.Context, id int64) (time.Duration, error) {
 	s, err := r.look(ctx, id)
 	if err != nil {
-		return 0, err
+		return 0, ignoreNotFound(err)
 	}
 	if !s.linked {
 		return 0, r.leave(ctx, s.run)

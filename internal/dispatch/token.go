@@ -48,6 +48,10 @@ func (t Token) Reconcile(ctx context.Context, _ int64) (time.Duration, error) {
 		return wait, nil
 	}
 	doubted, other := t.tokenDoubt.Swap(false), t.tokenNew.Swap(false)
+	again := func() {
+		t.tokenDoubt.CompareAndSwap(false, doubted)
+		t.tokenNew.CompareAndSwap(false, other)
+	}
 	s, err = t.world.Self.OwnToken(ctx)
 	switch {
 	case isToken(err):
@@ -55,13 +59,15 @@ func (t Token) Reconcile(ctx context.Context, _ int64) (time.Duration, error) {
 	case notShown(err) || kovra.KindOf(err) == kovra.Invalid:
 		s = kovra.TokenSight{}
 	case err != nil:
-		t.tokenDoubt.CompareAndSwap(false, doubted)
-		t.tokenNew.CompareAndSwap(false, other)
+		again()
 		return 0, fmt.Errorf("ask GitLab about the token: %w", err)
 	}
 	s.At = t.db.Now()
-	err = t.db.Update(ctx, func(tx *storage.Tx) error { return tx.SawGitLabToken(s) })
-	return max(t.wait(s), time.Millisecond), err
+	if err := t.db.Update(ctx, func(tx *storage.Tx) error { return tx.SawGitLabToken(s) }); err != nil {
+		again()
+		return 0, err
+	}
+	return max(t.wait(s), time.Millisecond), nil
 }
 
 // wait is how long nobody need ask; a token may be another one after a start.

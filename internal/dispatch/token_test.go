@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -71,6 +72,28 @@ func TestTokenEndsSoon(t *testing.T) {
 	ends = ends.AddDate(1, 0, 0)
 	l.watchToken(l.dispatch(), 1)
 	l.wantTold("expiry 30 over", "expiry 7 over", "expiry 1 over")
+}
+
+// A new token whose sight could not be kept is asked about again.
+func TestTokenSightIsLost(t *testing.T) {
+	l := newLab(t)
+	l.token = func() (kovra.TokenSight, error) { return kovra.TokenSight{ID: 5}, nil }
+	d := l.dispatch()
+	l.watchToken(d, 0)
+	l.later(time.Hour)
+	if _, err := d.Token().Reconcile(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	d.TokenChanged()
+	ctx, cancel := context.WithCancel(t.Context())
+	l.token = func() (kovra.TokenSight, error) { cancel(); return kovra.TokenSight{ID: 6}, nil }
+	if _, err := d.Token().Reconcile(ctx, 0); !errors.Is(err, context.Canceled) {
+		t.Fatalf("nothing can be written: %v", err)
+	}
+	before := l.count("token")
+	if _, err := d.Token().Reconcile(t.Context(), 0); err != nil || l.count("token") != before+1 {
+		t.Errorf("asked %d times, %v", l.count("token")-before, err)
+	}
 }
 
 // Of several announcements that would be due only the last one is made.

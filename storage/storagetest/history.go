@@ -35,6 +35,8 @@ func testForgetsRuns(w *world) {
 	unanswered := w.propose(kovra.Action{Kind: kovra.ActRetry, App: "web", Run: old.ID, Lock: "retry/5/2"}, nil)
 	w.finish(unanswered.ID, kovra.ActionDone, kovra.Outcome{})
 	put(w, func(tx *storage.Tx) (bool, error) { return tx.ClaimAnswer(retry.ID) })
+	waits := w.propose(kovra.Action{Kind: kovra.ActRetry, App: "web", Run: old.ID, Lock: "retry/5/3"}, nil)
+	w.update(func(tx *storage.Tx) error { return tx.WaitAction(waits.ID) })
 	wanted := w.propose(kovra.Action{Kind: kovra.ActCancel, App: "web", Run: moving.ID, Lock: "cancel/6"}, nil)
 	w.pass(2 * time.Hour)
 	young := w.observe(pipeline(7, kovra.Success))
@@ -49,6 +51,8 @@ func testForgetsRuns(w *world) {
 	w.same("what is young", 1, len(w.threads(young.ID)))
 	w.same("who waits for an answer", unanswered.ID, w.action(unanswered.ID).ID)
 	w.same("what is still wanted", kovra.ActionWanted, w.action(wanted.ID).State)
+	w.finish(waits.ID, kovra.ActionFailed, kovra.Outcome{})
+	w.same("what waited for somebody ends without its run", kovra.ActionFailed, w.action(waits.ID).State)
 }
 
 // testForgetsBuilds: but never the newest of an app, nor what was deployed last.
