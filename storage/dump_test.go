@@ -101,7 +101,7 @@ func live(tx *Tx) error {
 	}
 	build.Phase, build.Status, build.Digest = kovra.PhaseEnded, kovra.BuildSucceeded, "sha256:13b0"
 	build.FinishedAt, build.SeenAt, build.LogDone = dumpedAt, dumpedAt, true
-	pair := kovra.TokenPair{Access: "access-of-ann", Refresh: "refresh-of-ann", Expires: dumpedAt.Add(time.Hour), Scope: "api"}
+	pair := kovra.TokenPair{Access: "access-of-ann", Refresh: "refresh-of-ann", Expires: dumpedAt.Add(time.Hour)}
 	return errors.Join(
 		tx.FinishAction(done.ID, kovra.ActionDone, kovra.Outcome{Remote: 5, Run: 1}),
 		tx.SaveBuild(&build),

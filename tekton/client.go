@@ -174,9 +174,6 @@ func restConfig(o Options) (*rest.Config, error) {
 	return config, nil
 }
 
-// Namespace is the one that an empty name stands for.
-func (c *Client) Namespace() string { return c.o.Namespace }
-
 func (c *Client) namespace(own string) string { return cmp.Or(own, c.o.Namespace) }
 
 // within sets the deadline of one call.

@@ -92,7 +92,6 @@ func (p *provider) refresh(ctx context.Context, old kovra.TokenPair) (kovra.Toke
 // pair is what is kept of tokens. Those that do not say when they end are taken to live for good.
 func (p *provider) pair(t *oauth2.Token) kovra.TokenPair {
 	pair := kovra.TokenPair{Access: t.AccessToken, Refresh: t.RefreshToken}
-	pair.Scope, _ = t.Extra("scope").(string)
 	if t.ExpiresIn > 0 {
 		pair.Expires = p.now().Add(time.Duration(t.ExpiresIn) * time.Second)
 	}

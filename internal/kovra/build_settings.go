@@ -83,7 +83,6 @@ const (
 	FieldDockerfile     SettingField = "dockerfile"
 	FieldAutoDeploy     SettingField = "auto_deploy"
 	FieldArgs           SettingField = "args"
-	FieldTarget         SettingField = "target"
 	FieldNamespace      SettingField = "target_namespace"
 	FieldDeployment     SettingField = "deployment"
 	FieldContainer      SettingField = "container"

@@ -59,7 +59,6 @@ type TokenPair struct {
 	Access  string    `json:"access"`
 	Refresh string    `json:"refresh"`
 	Expires time.Time `json:"expires"`
-	Scope   string    `json:"scope,omitempty"`
 }
 
 // Match says which Slack user a GitLab user is.

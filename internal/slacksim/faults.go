@@ -19,7 +19,6 @@ const (
 	faultError  faultKind = "error"
 	faultCut    faultKind = "cut"    // of Socket Mode
 	faultDouble faultKind = "double" // of Socket Mode
-	faultWarn   faultKind = "warn"   // of Socket Mode
 )
 
 // Fault is something that goes wrong with a call. It fires once, at the next

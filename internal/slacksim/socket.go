@@ -129,12 +129,6 @@ func DoubleEnvelope(kind string) Fault {
 	return Fault{kind: faultDouble, method: socketMethod(kind), left: 1}
 }
 
-// WarnSocket tells the connection that an envelope is about to travel by that it will be
-// closed soon, right after the envelope.
-func WarnSocket(kind string) Fault {
-	return Fault{kind: faultWarn, method: socketMethod(kind), left: 1}
-}
-
 func socketMethod(kind string) string {
 	if kind == "*" {
 		return kind
@@ -437,8 +431,6 @@ func (s *Server) deliverBy(k, second *socket, f *Fault, wire map[string]any) (a 
 	case faultCut:
 		s.forget(k)
 		k.cut()
-	case faultWarn:
-		s.disconnect(k, reasonWarning)
 	default: // nothing more goes wrong here
 	}
 	return answer{}, false

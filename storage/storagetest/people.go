@@ -42,7 +42,7 @@ var (
 )
 
 func pair(access string) kovra.TokenPair {
-	return kovra.TokenPair{Access: access, Refresh: "r-" + access, Expires: morning.Add(2 * time.Hour), Scope: "api"}
+	return kovra.TokenPair{Access: access, Refresh: "r-" + access, Expires: morning.Add(2 * time.Hour)}
 }
 
 func (w *world) connect(slackUser string, u kovra.GitLabUser, access string) {
