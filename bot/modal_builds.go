@@ -163,7 +163,7 @@ var settingGroups = []struct {
 	settings []setting
 }{
 	{"", []setting{
-		switchSetting(kovra.FieldEnabled, "Enable builds", "Each push to the branch starts a build by itself.", func(s *kovra.BuildSettings) *bool { return &s.Enabled }),
+		switchSetting(kovra.FieldEnabled, "Enable builds", "Each push to the branch starts a build.", func(s *kovra.BuildSettings) *bool { return &s.Enabled }),
 		branchSetting(),
 		textSetting(kovra.FieldDockerfile, "Dockerfile path", "", "auto-detected", func(s *kovra.BuildSettings) *string { return &s.Dockerfile }),
 		switchSetting(kovra.FieldAutoDeploy, "Auto-deploy", "A successful build of a push goes into the Deployment below.", func(s *kovra.BuildSettings) *bool { return &s.AutoDeploy }),

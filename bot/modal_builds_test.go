@@ -60,7 +60,7 @@ const wantSettingsForm = `== Build settings ==
 web
   Nobody has changed them yet.
 Enable builds: ( ) On  (•) Off
-  Each push to the branch starts a build by itself.
+  Each push to the branch starts a build.
 Branch: [_ main]
 Dockerfile path (optional): [_ auto-detected…]
 Auto-deploy: ( ) On  (•) Off

@@ -201,7 +201,7 @@ func readSubscribeForm(p *payload, app string, subscription int64) (kovra.Action
 	return kovra.Action{Kind: kovra.ActSubscribe, App: app, Params: kovra.Params{Filter: c.Filter, Subscription: subscription}}, wrong
 }
 
-// fieldList are the parts of a field that are parted by commas or spaces.
+// fieldList are the parts of a field that are separated by commas or spaces.
 func fieldList(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || isSpace(r) })
 }

@@ -106,7 +106,7 @@ func (c *Command) takeOnly(w, value string) error {
 	return nil
 }
 
-// takeList adds the values of a word, which are parted by commas.
+// takeList adds the values of a word, which are separated by commas.
 func takeList(list []string, w, values string, good func(string) bool) ([]string, error) {
 	list = slices.Clone(list)
 	for v := range strings.SplitSeq(values, ",") {

@@ -305,7 +305,7 @@ func sourceText(v kovra.View) string {
 	case "schedule":
 		return "scheduled"
 	case "api", "web", "trigger":
-		return "started by " + map[string]string{"api": "API", "web": "hand", "trigger": "trigger"}[r.Source]
+		return "started by " + map[string]string{"api": "the API", "web": "hand", "trigger": "a trigger"}[r.Source]
 	default:
 		return prose(r.Source, maxName)
 	}

@@ -259,9 +259,10 @@ func deployButton(v kovra.View, suffix string) *slack.ButtonBlockElement {
 	return button(ActionDeploy+suffix, BuildValue{Build: v.Build.ID}.String(), "Deploy")
 }
 
-// canRollBack reports whether Roll back is offered: nothing was deployed after d.
+// canRollBack reports whether Roll back is offered: nothing was deployed after d, which is no roll back itself. To go forward
+// again there is Deploy.
 func canRollBack(v kovra.View, d kovra.Deployment) bool {
-	return linked(v) && d.CanRollBack() && d.ID == v.LastDeployment
+	return linked(v) && d.CanRollBack() && d.Kind != kovra.RollBack && d.ID == v.LastDeployment
 }
 
 func rollBackButton(v kovra.View, d kovra.Deployment) *slack.ButtonBlockElement {
@@ -343,6 +344,9 @@ func buildPages(l BuildList) (buttons []*slack.ButtonBlockElement) {
 func autoText(s kovra.BuildSettings) string {
 	if !s.Enabled {
 		return saysAutoOff
+	}
+	if len(s.Paths) > 0 {
+		return fmt.Sprintf(saysAutoPaths, code(s.Branch, maxRef))
 	}
 	return fmt.Sprintf(saysAutoOn, code(s.Branch, maxRef))
 }

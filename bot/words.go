@@ -51,7 +51,7 @@ const (
 	saysPickProject  = "Please choose a project."
 	saysVariables    = "One KEY=VALUE a line. Values are kept encrypted until they are used, then wiped."
 	saysInputs       = "One NAME=VALUE a line, for pipelines that declare inputs."
-	saysWhichProject = "Which GitLab project is *%s*? This channel will hear of its pipelines."
+	saysWhichProject = "Which GitLab project is *%s*? This channel will hear of its pipelines and builds."
 	saysNoWay        = "There is no way to answer."
 
 	labelDown     = "GitLab does not answer; taken as typed"
@@ -265,7 +265,7 @@ var aboutBuild = map[string]string{
 	VerbLog:      "the log of a build",
 	VerbDeploy:   "roll out the image of a build",
 	VerbRollback: "roll back to the image before; auto-deploy pauses",
-	VerbResume:   "auto-deploy goes on after a roll back",
+	VerbResume:   "resume auto-deploy after a roll back",
 	VerbSettings: "how an app is built and deployed",
 }
 
@@ -285,10 +285,10 @@ var about = map[string]string{
 	VerbApp:           "one app in detail",
 	VerbAppCreate:     "an app without a project",
 	VerbAppDelete:     "delete an app",
-	VerbSubscribe:     "tell this channel of an app",
-	VerbUnsubscribe:   "tell this channel no more of an app",
+	VerbSubscribe:     "post an app's news in this channel",
+	VerbUnsubscribe:   "stop posting an app's news in this channel",
 	VerbSubscriptions: "which channel hears of what",
-	VerbLogs:          "show logs in this channel though it is shared with another organisation, or how it is",
+	VerbLogs:          "show or hide logs in a shared channel; alone: how it is",
 	VerbAudit:         "who did what",
 	VerbConnect:       "act with your own GitLab account",
 	VerbDisconnect:    "forget your GitLab account",
@@ -304,7 +304,7 @@ func broadcastWords(b kovra.Broadcast) string {
 	case kovra.BroadcastAll:
 		return "news of every ref in the channel"
 	default:
-		return "news of default branch and tags in the channel"
+		return "news of default and protected branches and tags in the channel"
 	}
 }
 
@@ -338,7 +338,7 @@ func actionPhrase(d Deed) phrase {
 	if kovra.IsDirect(a.Channel) {
 		here, place = saysThisDirect, upper(saysThisDirect)
 	}
-	hears := place + " hears of its pipelines."
+	hears := place + " hears of it."
 	if a.Channel == "" || a.Outcome.Direct {
 		hears = fmt.Sprintf(saysLinkedAlone, prose(a.App, maxName))
 	}

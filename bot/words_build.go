@@ -28,9 +28,10 @@ const (
 const (
 	saysBuildUnlinked = "%s has no GitLab project any more. Connect one to act on its builds."
 	saysNoBuilds      = "No build yet. Start one with *Trigger Build*, or switch automatic builds on in *Settings*."
-	saysAutoOn        = "Each push to %s is built by itself."
+	saysAutoOn        = "Pushes to %s are built automatically."
+	saysAutoPaths     = "Pushes to %s are built automatically if they change what *Settings* names."
 	saysAutoOff       = "Automatic builds are off. *Settings* switches them on."
-	saysDeployPaused  = "⏸️ Auto-deploy is paused since %s%s."
+	saysDeployPaused  = "⏸️ Auto-deploy has been paused since %s%s."
 	saysPausedNow     = "Auto-deploy is paused until somebody resumes it."
 	saysStepLogEmpty  = "The log of this step is empty."
 	saysStepLogGone   = "The cluster no longer has the log of this step."
@@ -274,7 +275,7 @@ func buildUnavailableWords(u Unavailable) string {
 	case u.Kind == kovra.ActDeploy && u.View.Settings.Target.IsZero():
 		return build + " cannot be deployed yet: nobody has said which Deployment runs *" + prose(b.App, maxName) + "*. *Settings* is the place for it."
 	case u.Kind == kovra.ActDeploy:
-		return build + " is being deployed already."
+		return build + " is already being deployed."
 	default:
 		return "Only the newest deployment of *" + prose(b.App, maxName) + "* can be rolled back, once it has ended. Write " + code("/build rollback "+b.App, maxRef) + " to roll that one back."
 	}

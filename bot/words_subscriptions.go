@@ -18,9 +18,9 @@ const (
 	saysLongFilter     = "That is too much for one subscription. Make several of it."
 	saysNoSubscription = "This channel has no subscription #%d. All of them: /kovra subscriptions"
 	saysSomethingElse  = "Choose at least one thing to hear of."
-	saysRefsHint       = "Branches or tags, parted by commas; * is any text, ! leaves out. Empty: all of them."
-	saysByHint         = "GitLab user names, parted by commas. bots means all bots; ! leaves out, as in !bots. Empty: everybody."
-	saysQuietHint      = "Parents without replies"
+	saysRefsHint       = "Branches or tags, separated by commas; * is any text, ! leaves out. Empty: all of them."
+	saysByHint         = "GitLab user names, separated by commas. bots means all bots; ! leaves out, as in !bots. Empty: everybody."
+	saysQuietHint      = "Cards only, without replies in their threads"
 	saysComments       = "Comments `/kovra retry`, `cancel` and `build` in merge requests work now, too."
 )
 

@@ -112,7 +112,7 @@ func (a Actions) linkable(ctx context.Context, act kovra.Action) (Hand, kovra.Pr
 		return hand, p, err
 	}
 	if level < maintainer {
-		return hand, p, kovra.Errorf(kovra.Denied, "Only Maintainers of %s may link it, and you are none.", p.Path)
+		return hand, p, kovra.Errorf(kovra.Denied, "Only Maintainers of %s may link it, and you are not one of them.", p.Path)
 	}
 	if _, err = a.world.Links.Project(ctx, strconv.FormatInt(p.ID, 10)); notShown(err) {
 		return hand, p, kovra.Errorf(kovra.Conflict, "The bot's own GitLab user cannot see %s. Add it there as a member, at least as Reporter, and link again.", p.Path)

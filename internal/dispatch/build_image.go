@@ -91,7 +91,7 @@ func (b Builds) whyNotDeploy(tx *storage.Tx, build *kovra.Build) (string, error)
 		return "Not deployed: the cluster did not tell the digest of the image.", nil
 	}
 	if build.Cancel.Wanted {
-		return "Not deployed: it was to be cancelled, and was quicker.", nil
+		return "Not deployed: it was cancelled, but had been built already.", nil
 	}
 	app, err := tx.App(build.App)
 	if err != nil {
@@ -106,7 +106,7 @@ func (b Builds) whyNotDeploy(tx *storage.Tx, build *kovra.Build) (string, error)
 	}
 	switch {
 	case s.Paused:
-		return "Not deployed: auto-deploy is paused since " + s.PausedSince() + ".", nil
+		return "Not deployed: auto-deploy has been paused since " + s.PausedSince() + ".", nil
 	case !s.AutoDeploy:
 		return "Not deployed: auto-deploy was switched off meanwhile.", nil
 	case !s.Target.Same(build.Spec.Target):

@@ -511,12 +511,12 @@ func TestAutoDeploySkipped(t *testing.T) {
 		meanwhile func(s *shop, r *pipelineRun)
 		want      string
 	}{
-		"paused": {func(s *shop, _ *pipelineRun) { s.set("web", func(v *kovra.BuildSettings) { v.Paused = true }) }, "Not deployed: auto-deploy is paused since a roll back."},
+		"paused": {func(s *shop, _ *pipelineRun) { s.set("web", func(v *kovra.BuildSettings) { v.Paused = true }) }, "Not deployed: auto-deploy has been paused since a roll back."},
 		"restored": {
 			func(s *shop, _ *pipelineRun) {
 				s.set("web", func(v *kovra.BuildSettings) { v.Paused, v.PausedByRestore = true, true })
 			},
-			"Not deployed: auto-deploy is paused since the database was restored from a backup.",
+			"Not deployed: auto-deploy has been paused since the database was restored from a backup.",
 		},
 		"no digest": {func(_ *shop, r *pipelineRun) { r.Results = nil }, "Not deployed: the cluster did not tell the digest of the image."},
 		"deleted":   {func(s *shop, _ *pipelineRun) { s.update(func(tx *storage.Tx) error { return tx.DeleteApp("web") }) }, "Not deployed: web was deleted."},

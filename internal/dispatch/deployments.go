@@ -135,7 +135,7 @@ func (d Deployments) pointless(tx *storage.Tx, dep *kovra.Deployment, open []kov
 		return "", err
 	}
 	if s.Paused {
-		return "Auto-deploy is paused since " + s.PausedSince() + ".", nil
+		return "Auto-deploy has been paused since " + s.PausedSince() + ".", nil
 	}
 	if !s.AutoDeploy {
 		return "Auto-deploy was switched off.", nil

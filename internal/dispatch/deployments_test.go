@@ -231,7 +231,7 @@ func TestDeploymentPaused(t *testing.T) {
 	s.sweep()
 	s.set("web", func(v *kovra.BuildSettings) { v.Paused = true })
 	s.rolls(running, kovra.BuildSucceeded)
-	if d := s.deployment(waits.ID); d.Status != kovra.BuildCancelled || d.Message != "Auto-deploy is paused since a roll back." {
+	if d := s.deployment(waits.ID); d.Status != kovra.BuildCancelled || d.Message != "Auto-deploy has been paused since a roll back." {
 		t.Errorf("%s %q", d.Status, d.Message)
 	}
 }

@@ -345,11 +345,11 @@ func (i *Identity) narrow(ctx context.Context, q question, who string) error {
 	if len(left) == 0 {
 		left = []string{"nothing"}
 	}
-	q.say("Line %d of the policy is about you and leaves you: %s.", rule.Line, strings.Join(left, ", "))
+	q.say("Line %d of the policy applies to you and leaves you: %s.", rule.Line, strings.Join(left, ", "))
 	if rule.Leaves(q.need) {
 		return nil
 	}
-	return kovra.Errorf(kovra.Denied, "The policy of this bot takes that from you (its line %d). %s", rule.Line, i.help(ctx, q.who))
+	return kovra.Errorf(kovra.Denied, "The policy of this bot does not let you do that (line %d). %s", rule.Line, i.help(ctx, q.who))
 }
 
 // unseenError says that a rule names a channel or user group of which Slack does not say who is in it. A rule must not end to hold

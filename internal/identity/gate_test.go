@@ -246,7 +246,7 @@ func TestPolicyNarrows(t *testing.T) {
 		})
 	}
 	err := i.May(t.Context(), person("UMIA"), kovra.MayAct, "web")
-	if got := kovra.PublicText(err); got != "The policy of this bot takes that from you (its line 7). You can ask Ada or Bo." {
+	if got := kovra.PublicText(err); got != "The policy of this bot does not let you do that (line 7). You can ask Ada or Bo." {
 		t.Errorf("got %q", got)
 	}
 	for id, names := range map[string]string{"UADM": "api lone web", "UBOS": "lone web", "UMIA": "web"} {
@@ -407,7 +407,7 @@ func TestExplain(t *testing.T) {
 		}},
 		{"policy", person("UBEN"), kovra.MayAdmin, "lone", []string{
 			"It needs the right to administer, for lone.", belongs, "You are connected as @ben.", "lone has no GitLab project, and you made it.",
-			"Line 12 of the policy is about you and leaves you: read, act.", "Refused: The policy of this bot takes that from you (its line 12). You can ask Ada.",
+			"Line 12 of the policy applies to you and leaves you: read, act.", "Refused: The policy of this bot does not let you do that (line 12). You can ask Ada.",
 		}},
 		{"not connected", person("UZOE"), kovra.MayAct, "web", []string{
 			"It needs the right to act, for web.", belongs, "You have not connected a GitLab account.", "Refused: Connect your GitLab account first: type /kovra connect in Slack.",

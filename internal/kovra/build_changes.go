@@ -21,7 +21,7 @@ func (s BuildSettings) Changes(old BuildSettings) []string {
 	all = append(
 		all,
 		changed("Deployment", old.Target.String(), s.Target.String()),
-		changed("Deploy what Argo CD, Flux or Helm own", yesNo(old.AllowManaged), yesNo(s.AllowManaged)),
+		changed("Allow managed Deployments", yesNo(old.AllowManaged), yesNo(s.AllowManaged)),
 		changed("Supersede pending builds", onOff(old.Supersede), onOff(s.Supersede)),
 		changed("Build tags", cmp.Or(old.Tags, "none"), cmp.Or(s.Tags, "none")),
 		changed("Context directory", cmp.Or(old.Context, "the root"), cmp.Or(s.Context, "the root")),

@@ -251,7 +251,7 @@ func TestChanges(t *testing.T) {
 		"Build argument OTHER: another value",
 		"Build argument GONE: removed",
 		"Deployment: none → prod/web (container app)",
-		"Deploy what Argo CD, Flux or Helm own: no → yes",
+		"Allow managed Deployments: no → yes",
 		"Supersede pending builds: on → off",
 		"Build tags: none → v*",
 		"Context directory: the root → web",

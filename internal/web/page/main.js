@@ -57,7 +57,7 @@ function goTo(range) {
 
 function failed(error) {
 	$("state").hidden = false;
-	$("state").textContent = error.shut ? error.message : error.gone ? "This log is not here. It may have been kept for as long as logs are kept." : "The log could not be fetched. Trying again…";
+	$("state").textContent = error.shut ? error.message : error.gone ? "This log is not here. It may be older than logs are kept." : "The log could not be fetched. Trying again…";
 	if (!error.gone) setTimeout(open, 3000);
 }
 
