@@ -634,9 +634,12 @@ func TestTagsOfANewProject(t *testing.T) {
 	})
 }
 
-// GitLab is away while branches are read: the project is read again soon, and nothing is lost.
+// GitLab is away while branches are read: the project is read again soon, and what it told of pipelines is not lost.
 func TestHeadsUnavailable(t *testing.T) {
 	s := newShop(t)
+	s.changed = func(time.Time) ([]kovra.Run, time.Time, error) {
+		return []kovra.Run{{Project: web, Remote: 5, Status: kovra.Running, UpdatedAt: morning}}, morning, nil
+	}
 	s.set("web", func(v *kovra.BuildSettings) { v.Enabled = true })
 	s.commitErr = errBusy
 	if _, err := s.d.Projects().Reconcile(t.Context(), web); !errors.Is(err, errBusy) {
@@ -644,6 +647,15 @@ func TestHeadsUnavailable(t *testing.T) {
 	}
 	if p := s.saved(web); !p.ReadAt.IsZero() {
 		t.Error("it counts as read")
+	}
+	if err := s.db.Read(t.Context(), func(tx *storage.Tx) error {
+		runs, err := tx.Runs(storage.RunQuery{Project: web, Limit: 10})
+		if len(runs) != 1 {
+			t.Errorf("%d pipelines are known, want 1", len(runs))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -49,6 +49,7 @@ func (p Projects) lookAtHook(ctx context.Context, project kovra.Project) (time.D
 	if p.world.Hooks == nil || p.opts.HookURL == "" {
 		return 0, nil
 	}
+	knock, _ := p.knocks.pending(project.ID)
 	wait, knocked := p.hookWait(project)
 	if wait > 0 {
 		return wait, nil
@@ -57,7 +58,6 @@ func (p Projects) lookAtHook(ctx context.Context, project kovra.Project) (time.D
 	if err != nil {
 		return 0, fmt.Errorf("look at the webhook of project %d: %w", project.ID, err)
 	}
-	p.knocks.heard(project.ID)
 	overtaken := false
 	err = p.db.Update(ctx, func(tx *storage.Tx) error {
 		now, err := tx.Project(project.ID)
@@ -76,6 +76,7 @@ func (p Projects) lookAtHook(ctx context.Context, project kovra.Project) (time.D
 	if err != nil || overtaken {
 		return time.Millisecond, err
 	}
+	p.knocks.heard(project.ID, knock)
 	project.Seen = sight
 	wait, _ = p.hookWait(project)
 	return max(wait, time.Millisecond), nil
@@ -202,10 +203,13 @@ func (k *knocks) pending(project int64) (time.Time, bool) {
 	return at, open
 }
 
-func (k *knocks) heard(project int64) {
+// heard ends the knock of that time; one that came meanwhile is still open.
+func (k *knocks) heard(project int64, at time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.open, project)
+	if k.open[project].Equal(at) {
+		delete(k.open, project)
+	}
 }
 
 // Knock tells that a webhook came with another secret than ours that says it is of a project. It reports whether the

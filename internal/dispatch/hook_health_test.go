@@ -320,6 +320,24 @@ func TestKnock(t *testing.T) {
 	}
 }
 
+// Who knocks while GitLab is being asked is not forgotten.
+func TestKnockWhileLooking(t *testing.T) {
+	k := newKnocks()
+	k.know(web, true)
+	k.take(web, morning)
+	first, _ := k.pending(web)
+	k.take(web, morning.Add(knockEvery))
+	k.heard(web, first)
+	if _, open := k.pending(web); !open {
+		t.Error("the second knock is lost")
+	}
+	again, _ := k.pending(web)
+	k.heard(web, again)
+	if _, open := k.pending(web); open {
+		t.Error("the second knock is never heard")
+	}
+}
+
 func TestEnableHooks(t *testing.T) {
 	l := newLab(t)
 	disabled := kovra.HookSight{Health: kovra.HealthDisabled, At: morning}

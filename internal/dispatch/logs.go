@@ -221,6 +221,9 @@ func (f *fetching) failed(ctx context.Context, what string, err error) error {
 	if e, ok := errors.AsType[*kovra.Error](err); ok {
 		wait = e.Retry
 	}
+	if note != noteTooLarge {
+		f.began = f.db.Now() // to wait in vain is no fetching
+	}
 	ctx = context.WithoutCancel(ctx) // its time may be over
 	return errors.Join(fmt.Errorf("%s %s: %w", what, f.log.Key, err), f.pauseFor(ctx, note, max(wait, f.next(false))))
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -64,13 +65,14 @@ func (p Projects) readChanged(ctx context.Context, project kovra.Project) (time.
 	if err != nil {
 		return 0, fmt.Errorf("re-read project %d: %w", id, err)
 	}
-	if err := p.heads(ctx, id); err != nil {
-		return 0, fmt.Errorf("re-read branches of project %d: %w", id, err)
-	}
 	for some := range slices.Chunk(runs, foldedAtOnce) {
 		if err := p.db.Update(ctx, func(tx *storage.Tx) error { return foldChanged(tx, some) }); err != nil {
 			return 0, fmt.Errorf("fold changes of project %d: %w", id, err)
 		}
+	}
+	unread := p.heads(ctx, id)
+	if unread != nil {
+		unread = fmt.Errorf("re-read branches of project %d: %w", id, unread)
 	}
 	err = p.db.Update(ctx, func(tx *storage.Tx) error {
 		project, err := tx.Project(id)
@@ -78,13 +80,15 @@ func (p Projects) readChanged(ctx context.Context, project kovra.Project) (time.
 			return err
 		}
 		project.Path, project.Name, project.URL, project.DefaultBranch = now.Path, now.Name, now.URL, now.DefaultBranch
-		project.ReadAt = p.db.Now()
+		if unread == nil {
+			project.ReadAt = p.db.Now()
+		}
 		if upTo.After(project.Watermark) {
 			project.Watermark = upTo
 		}
 		return tx.SaveProject(project)
 	})
-	return p.opts.Resync, err
+	return p.opts.Resync, errors.Join(unread, err)
 }
 
 func (p Projects) load(ctx context.Context, id int64) (project kovra.Project, linked bool, err error) {

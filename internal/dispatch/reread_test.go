@@ -187,6 +187,23 @@ func TestLogThatComesTooSlowly(t *testing.T) {
 	}
 }
 
+// One that takes all the time of each pass is done without, too.
+func TestLogThatTakesWholePasses(t *testing.T) {
+	p, d, run := failing(t)
+	pass := func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		p.trace = func(int64) (io.ReadCloser, error) { <-ctx.Done(); return nil, ctx.Err() }
+		_, _ = d.Runs().Reconcile(ctx, run.ID)
+	}
+	pass()
+	p.later(11 * time.Minute)
+	pass()
+	if _, jobs := p.run(run.ID); jobs[0].Log != kovra.LogGone {
+		t.Errorf("after eleven minutes the log is %q", jobs[0].Log)
+	}
+}
+
 // A job that failed while nobody was there has its whole time from when its log is first asked for.
 func TestLogOfAJobThatFailedLongAgo(t *testing.T) {
 	p, d, run := failing(t)

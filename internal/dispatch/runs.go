@@ -187,9 +187,10 @@ func (r Runs) cut(ctx context.Context, run kovra.Run, j kovra.Job, beyond bool) 
 	}
 	if err != nil {
 		long := r.vain.long(j.ID, r.db.Now(), r.opts.GiveUp) // also of those that the pass had no time for
-		if ctx.Err() != nil || !long {
+		if errors.Is(ctx.Err(), context.Canceled) || !long { // we are stopped, or try again
 			return fmt.Errorf("cut excerpt of job %d: %w", j.ID, err)
 		}
+		ctx = context.WithoutCancel(ctx) // the time of this pass may be over, as it was in those before
 		r.opts.Log.WarnContext(ctx, "log given up", "run", run.ID, "job", j.ID, "err", err)
 		r.keepLater(ctx, run, j)
 		state, excerpt = kovra.LogGone, kovra.Excerpt{Note: whyGone(err)}

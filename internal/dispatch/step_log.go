@@ -186,6 +186,15 @@ func (f *following) arm(ctx context.Context, wait time.Duration) {
 	})
 }
 
+// takeUp has told soon what the pass before may not have told any more: the step may write no more for a long time.
+func (f *following) takeUp(ctx context.Context) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stale || len(f.firsts) > 0 {
+		f.arm(ctx, flushAfter)
+	}
+}
+
 // stop ends the pass: what waits is written, and nothing is written later.
 func (f *following) stop(ctx context.Context) {
 	f.mu.Lock()

@@ -81,6 +81,7 @@ func (f *following) run(ctx context.Context) (time.Duration, error) {
 	inner, cancel := context.WithTimeout(ctx, followFor)
 	defer cancel()
 	f.following.begin(f.log.ID)
+	f.takeUp(inner)
 	err := f.world.Steps.Follow(inner, f.of.ref, f.log.Cursor, func(l kovra.StepLine) error { return f.take(inner, l) })
 	f.stop(inner)
 	f.following.end(f.log.ID)

@@ -224,6 +224,26 @@ func TestTailOfASilentStep(t *testing.T) {
 	})
 }
 
+// What a pass had no time to tell the next one tells, also if no line comes any more.
+func TestTailOutlivesItsPass(t *testing.T) {
+	playLive(t, func(s *shop, l *live, b kovra.Build) {
+		stop := s.follow(b)
+		l.lines <- "one"
+		time.Sleep(time.Second)
+		synctest.Wait()
+		l.lines <- "two"
+		time.Sleep(time.Second)
+		_ = stop()
+		stop = s.follow(b)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if b := s.build(b.ID); !slices.Equal(b.Tail, []string{"one", "two"}) {
+			t.Errorf("the tail is %q", b.Tail)
+		}
+		_ = stop()
+	})
+}
+
 // The tail is the newest lines, every few seconds at most, and not when nothing new came.
 func TestTailIsThrottled(t *testing.T) {
 	playLive(t, func(s *shop, l *live, b kovra.Build) {
