@@ -328,7 +328,7 @@ func notNow(act kovra.Action, run kovra.Run, jobs []kovra.Job) string {
 	pipeline := fmt.Sprintf("Pipeline #%d", run.Remote)
 	switch act.Kind {
 	case kovra.ActRetry:
-		return fmt.Sprintf("%s is %s now; only a failed one can be retried.", pipeline, word(run.Status))
+		return fmt.Sprintf("%s is %s now; only a failed or canceled one can be retried.", pipeline, word(run.Status))
 	case kovra.ActCancel:
 		return fmt.Sprintf("%s is %s now; only a pending or running one can be canceled.", pipeline, word(run.Status))
 	default: // what is left is about a job
