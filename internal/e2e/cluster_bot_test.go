@@ -52,18 +52,24 @@ func openShop(t *testing.T, bed *clustertest.Bed, program, builder string) *shop
 func (s *shop) link() {
 	s.t.Helper()
 	s.slash("alice", "/kovra link web "+s.path)
-	s.isTold("alice", "web is linked to "+s.path, 1)
+	s.isTold("alice", "web is linked to `"+s.path+"`", 1)
 }
 
 // isTold waits until a person was told the words so many times, alone.
 func (s *shop) isTold(who, words string, times int) {
 	s.t.Helper()
-	clustertest.Until(s.t, clustertest.Patience, fmt.Sprintf("%q", words), func() bool {
-		n := 0
-		for _, m := range s.slack.Ephemerals(userID(who)) {
-			n += strings.Count(s.plain(slacksim.Text(m)), words)
+	told := ""
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("%s was told:\n%s", who, told)
 		}
-		return n >= times
+	}()
+	clustertest.Until(s.t, clustertest.Patience, fmt.Sprintf("%q", words), func() bool {
+		told = ""
+		for _, m := range s.slack.Ephemerals(userID(who)) {
+			told += s.plain(slacksim.Text(m)) + "\n"
+		}
+		return strings.Count(told, words) >= times
 	})
 }
 
