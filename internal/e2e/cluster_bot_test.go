@@ -366,7 +366,7 @@ func (s *shop) rollBack() {
 	s.wait(4, "Not rolled out", "ImagePullBackOff")
 	s.click("alice", "Roll back", "build #4")
 	s.click("alice", "Yes, roll back", "private")
-	s.wait(4, "Rolled back", "Auto-deploy is paused")
+	s.wait(4, "Rolled back", "Auto-deploy has been paused")
 	if got := s.deployed(apps); got != before {
 		s.t.Errorf("after the roll back %s is deployed, want %s", got, before)
 	}
