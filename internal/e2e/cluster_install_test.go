@@ -123,7 +123,9 @@ func (s *shop) install(image string) {
 		"workspace-admins", userID("alice"), "# KOVRA_REGISTRY: registry.example.com/team", "KOVRA_REGISTRY: "+s.bed.Apps.Address+"/installed",
 		"KOVRA_LISTEN:", "KOVRA_SLACK_API_URL: "+s.slackURL+"/api/\nKOVRA_CA_CONFIGMAP: kovra-ca\nKOVRA_LISTEN:")
 
-	t.Cleanup(func() { s.bed.Kubectl(t, "", "delete", "namespace", "kovra", "kovra-builds", "--wait=false") })
+	t.Cleanup(func() { // what comes after wants these names
+		s.bed.Kubectl(t, "", "delete", "namespace", "kovra", "kovra-builds", "--timeout="+clustertest.Patience.String())
+	})
 	t.Cleanup(func() {
 		if t.Failed() {
 			described, _ := s.bed.Try(t, "", "-n", "kovra", "describe", "pods")
