@@ -193,7 +193,7 @@ func (s *shop) thread(build int) string {
 // rawLog is the whole log of a build as the viewer gives it, once it has come to a line with that text.
 func (s *shop) rawLog(build int, upTo string) (log string) {
 	s.t.Helper()
-	for end := time.Now().Add(time.Minute); !strings.Contains(log, upTo) && time.Now().Before(end); { // what asks waits, too
+	for end := time.Now().Add(time.Minute); !strings.Contains(log, upTo) && time.Now().Before(end); time.Sleep(300 * time.Millisecond) {
 		log = s.rawLogNow(build)
 	}
 	return log

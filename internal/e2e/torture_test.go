@@ -430,10 +430,11 @@ func (x *torture) makePeace() {
 	}
 	begun := time.Now()
 	x.t.Logf("at the last start: %s", x.dirty())
-	for quiet := 0; quiet < 3; quiet++ { // what moves from one queue to the next may not be seen in either
+	for quiet := 0; quiet < 3; { // what moves from one queue to the next may not be seen in either
 		last := x.behind()
+		quiet++
 		if last != "" {
-			quiet = -1
+			quiet = 0
 		}
 		if time.Since(begun) > torturePeace {
 			x.keepLog()
